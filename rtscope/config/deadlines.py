@@ -1,0 +1,42 @@
+"""Every number of seconds of the program, in one place.
+
+Source of the values: docs/architecture.md, "Deadlines".
+"""
+
+from dataclasses import dataclass, fields
+
+DEFAULT_VERB_S = 2.5
+"""A reading verb that lists answers within this, whatever the node's daemons do."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deadlines:
+    """Limits of one run, in seconds."""
+
+    connect_s: float = 0.3
+    first_answer_s: float = 1.0
+    request_s: float = 1.5
+    shim_s: float = 0.5
+    verb_s: float = DEFAULT_VERB_S
+    slow_s: float = 0.3
+    blocking_read_s: float = 0.5
+
+    def scaled_to(self, verb_s: float) -> "Deadlines":
+        """These limits stretched or shrunk so that the whole verb takes `verb_s` at most.
+
+        The label `slow` stays where it is: it describes the daemon, not our patience.
+        """
+        factor = verb_s / self.verb_s
+        scaled = {f.name: getattr(self, f.name) * factor for f in fields(self)}
+        return Deadlines(**{**scaled, "slow_s": self.slow_s})
+
+
+REFRESH_S = 2.0
+QUIET_REFRESH_S = 5.0
+QUIET_AFTER_S = 30.0
+RECONCILE_S = 10.0
+PAUSE_AFTER_S = 600.0
+WATCH_INTERVAL_S = 2.0
+WAITING_AFTER_S = 0.3
+BACKOFF_S = (5.0, 10.0, 30.0, 60.0)
+FADE_S = 10.0
