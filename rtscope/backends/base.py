@@ -189,7 +189,7 @@ class Draft:
         self._changes.setdefault("state", EndpointState.SLOW if is_slow else EndpointState.OK)
 
     def describe(self, **changes: Any) -> None:
-        """Set fields of the endpoint: `version`, `origin`, `state`, …"""
+        """Set fields of the endpoint: `version`, `origin`, `state`."""
         unknown = changes.keys() - _ENDPOINT_FIELDS
         if unknown:
             raise TypeError(f"no such field of Endpoint: {', '.join(sorted(unknown))}")

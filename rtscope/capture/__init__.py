@@ -1,0 +1,1 @@
+"""Observations to a file and back, and what is taken out of them on the way."""

@@ -1,0 +1,1 @@
+"""From endpoints to one inventory: discover, collect, fold, join, expect."""

@@ -1,0 +1,1 @@
+"""Columns, tables, trees and documents, shared by the command line and the view."""

@@ -1,0 +1,1 @@
+"""The systems that rtscope reads, one package each; none knows another."""
