@@ -1,0 +1,1 @@
+"""Asks every shim for its tasks."""
