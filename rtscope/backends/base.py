@@ -3,7 +3,6 @@
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Protocol, Self, runtime_checkable
 
@@ -15,6 +14,7 @@ from rtscope.errors import (
     BackendTimeoutError,
     BackendUnavailableError,
 )
+from rtscope.model.facts import fact, field, field_names, replace
 from rtscope.model.observation import Endpoint, Gap, Node, Observation
 from rtscope.model.records import (
     Bundle,
@@ -34,7 +34,7 @@ from rtscope.model.state import EndpointState, Reason
 from rtscope.procfs.host import Host
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@fact
 class Targets:
     """What an observation is to be made of.
 
@@ -128,7 +128,7 @@ _FIELD_OF: dict[type, str] = {
     Task: "tasks",
 }
 
-_ENDPOINT_FIELDS = frozenset(f.name for f in fields(Endpoint))
+_ENDPOINT_FIELDS = frozenset(field_names(Endpoint))
 
 
 def reason_of(error: BackendError) -> Reason:

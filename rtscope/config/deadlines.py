@@ -3,13 +3,14 @@
 Source of the values: docs/architecture.md, "Deadlines".
 """
 
-from dataclasses import dataclass, fields
+
+from rtscope.model.facts import fact, field_names
 
 DEFAULT_VERB_S = 2.5
 """A reading verb that lists answers within this, whatever the node's daemons do."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@fact
 class Deadlines:
     """Limits of one run, in seconds."""
 
@@ -27,7 +28,7 @@ class Deadlines:
         The label `slow` stays where it is: it describes the daemon, not our patience.
         """
         factor = verb_s / self.verb_s
-        scaled = {f.name: getattr(self, f.name) * factor for f in fields(self)}
+        scaled = {name: getattr(self, name) * factor for name in field_names(Deadlines)}
         return Deadlines(**{**scaled, "slow_s": self.slow_s})
 
 

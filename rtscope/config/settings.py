@@ -1,12 +1,12 @@
 """What the user asked for: the merged result of flags, environment and configuration files."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 from rtscope.config.deadlines import Deadlines
+from rtscope.model.facts import fact, field
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@fact
 class Settings:
     """One run's settings; discovery and collection read nothing else.
 

@@ -1,11 +1,11 @@
 """Nodes of the chain as `tree` and the view draw it."""
 
-from dataclasses import dataclass
 
+from rtscope.model.facts import fact
 from rtscope.model.state import Layer, Verdict
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@fact
 class TreeNode:
     """One node of the chain.
 

@@ -1,16 +1,16 @@
 """The join of all observations: the node as it stood."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 
+from rtscope.model.facts import fact, field
 from rtscope.model.observation import Endpoint, Gap, Node
 from rtscope.model.records import Daemon, KubeletPod, Pod, Process, Sandbox, Shim
 from rtscope.model.refs import ProcessKey, Ref
 from rtscope.model.state import Engine, Layer, State, Verdict
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@fact
 class Claim:
     """What one source says of one container at one layer."""
 
@@ -25,7 +25,7 @@ class Claim:
     finished_at: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@fact
 class LayerView:
     """One layer of one container: its claims, and the verdict on them.
 
@@ -38,7 +38,7 @@ class LayerView:
     why: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@fact(eq=False)
 class Container:
     """One real container, with what every layer says of it.
 
@@ -104,7 +104,7 @@ class Container:
         return self.verdict in (Verdict.DIFFERS, Verdict.MISSING)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@fact(eq=False)
 class Inventory:
     """The node as it stood.
 

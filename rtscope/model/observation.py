@@ -1,8 +1,8 @@
 """What one source said at one time."""
 
-from dataclasses import dataclass
 from datetime import datetime
 
+from rtscope.model.facts import fact
 from rtscope.model.records import (
     Bundle,
     ContainerRecord,
@@ -20,7 +20,7 @@ from rtscope.model.refs import ProcessKey, Ref
 from rtscope.model.state import EndpointState, Reason
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@fact
 class Node:
     """The machine that an observation was made on.
 
@@ -38,7 +38,7 @@ class Node:
     euid: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@fact
 class Gap:
     """Something a source could not say.
 
@@ -57,7 +57,7 @@ class Gap:
     detail: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@fact
 class Endpoint:
     """A source of this node: where it is, how it was found and, once asked, how it answered.
 
@@ -110,7 +110,7 @@ class Endpoint:
         return f"{self.kind}://{self.address}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@fact
 class Observation:
     """Everything one source said, and what it could not say.
 

@@ -5,14 +5,14 @@ source did not say is None, never zero and never an empty string.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 
+from rtscope.model.facts import fact, field
 from rtscope.model.refs import ProcessKey, Ref
 from rtscope.model.state import Layer, State
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@fact
 class Pod:
     """The Kubernetes or podman pod that a container belongs to.
 
@@ -26,7 +26,7 @@ class Pod:
     sandbox_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@fact
 class ContainerRecord:
     """A container as docker, podman, CRI (layer `engine`) or containerd (`container`) records it.
 
@@ -77,7 +77,7 @@ class ContainerRecord:
     is_complete: bool = True
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@fact
 class Task:
     """The running instance of a container.
 
@@ -99,7 +99,7 @@ class Task:
     shim: ProcessKey | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@fact
 class Sandbox:
     """A CRI PodSandbox, or a podman pod.
 
@@ -123,7 +123,7 @@ class Sandbox:
     pid: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@fact
 class KubeletPod:
     """A pod directory of the kubelet.
 
@@ -142,7 +142,7 @@ class KubeletPod:
     details: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@fact
 class Bundle:
     """The directory that a shim or a monitor runs a container from.
 
@@ -170,7 +170,7 @@ class Bundle:
     spec: Mapping[str, str] | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@fact
 class Shim:
     """A process that parents containers: a containerd shim, or conmon.
 
@@ -213,7 +213,7 @@ class Shim:
     nested_in: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@fact
 class OciState:
     """The state file of one container in an OCI runtime's root.
 
@@ -241,7 +241,7 @@ class OciState:
     sandbox_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@fact
 class Process:
     """A process of a container, of a daemon, or an ancestor of one.
 
@@ -277,7 +277,7 @@ class Process:
     wchan: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@fact
 class Daemon:
     """A daemon of the node, recognised from /proc.
 
@@ -302,7 +302,7 @@ class Daemon:
     is_verified: bool = True
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@fact
 class Image:
     """An image as one store names it.
 
@@ -319,7 +319,7 @@ class Image:
     created_at: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@fact
 class Event:
     """Something that a source saw happen.
 

@@ -1,9 +1,9 @@
 """The names of records: what every join is keyed by."""
 
-from dataclasses import dataclass
+from rtscope.model.facts import fact
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+@fact(order=True)
 class Ref:
     """The name of one record in one store.
 
@@ -19,7 +19,7 @@ class Ref:
     id: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+@fact(order=True)
 class ProcessKey:
     """A process: pids are reused, (pid, start) is not.
 
