@@ -286,7 +286,7 @@ def test_full_queue_is_a_timeout(address: str) -> None:
                 client = TtrpcClient.connect(address, SHORT_S, backend="shim", endpoint=address)
                 stack.enter_context(contextlib.closing(client))
 
-        with pytest.raises(BackendTimeoutError, match="queue is full|in time"):
+        with pytest.raises(BackendTimeoutError, match=r"queue is full|in time"):
             dial_until_full()
 
 
