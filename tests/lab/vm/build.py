@@ -9,10 +9,9 @@ import subprocess
 import sys
 import time
 
-from tests.lab.vm.seed import fill_seed_directory
-
 from tests.lab.vm import MEMORY_MB, SUITE, VM_DIR, guest
 from tests.lab.vm.machine import Machine
+from tests.lab.vm.seed import fill_seed_directory
 
 DONE = os.path.join(VM_DIR, "done.json")
 TOOLS = ("qemu-system-x86_64", "qemu-img", "mmdebstrap", "mke2fs", "zstd")
@@ -22,9 +21,11 @@ def key() -> str:
     """Changes when anything changes that the snapshot depends on."""
     digest = hashlib.sha256(f"{SUITE} {MEMORY_MB}".encode())
     here = os.path.dirname(os.path.abspath(__file__))
-    for name in sorted(os.listdir(here)):
-        if name.endswith((".py", ".sh")):
-            with open(os.path.join(here, name), "rb") as file:
+    used = [os.path.join(here, name) for name in sorted(os.listdir(here))]
+    used += [os.path.join(os.path.dirname(here), name) for name in ("cri.py", "image.py")]
+    for path in used:
+        if path.endswith((".py", ".sh")):
+            with open(path, "rb") as file:
                 digest.update(file.read())
     version = subprocess.run(
         ["qemu-system-x86_64", "--version"], capture_output=True, text=True, check=False

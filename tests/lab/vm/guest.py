@@ -67,6 +67,8 @@ FILES = {
         ' "features": {"containerd-snapshotter": false}}\n'
     ),
     "etc/containerd/config.toml": """version = 2
+[plugins."io.containerd.grpc.v1.cri"]
+  sandbox_image = "docker.io/rtlab/pause:1"
 [plugins."io.containerd.grpc.v1.cri".containerd]
   default_runtime_name = "runc"
   [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
