@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rtscope._pb import shim_v2_pb2, ttrpc_pb2
@@ -29,6 +29,9 @@ from rtscope.errors import (
     BackendUnavailableError,
 )
 
+# Deadlines of single examples fail on a busy machine and say nothing.
+patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
 PATIENT_S = 20.0
 SHORT_S = 0.2
 Handler = Callable[[socket.socket], None]
@@ -42,6 +45,7 @@ frames = st.builds(
 )
 
 
+@patient
 @given(st.lists(frames, max_size=6), st.lists(st.integers(1, 40), min_size=1, max_size=8))
 def test_reader_cuts_any_chunks_into_the_frames_that_were_sent(
     sent: list[Frame], sizes: list[int]
@@ -56,6 +60,7 @@ def test_reader_cuts_any_chunks_into_the_frames_that_were_sent(
     assert not reader.is_midway
 
 
+@patient
 @given(st.lists(st.binary(max_size=200), max_size=10))
 def test_reader_survives_any_bytes(chunks: list[bytes]) -> None:
     reader = FrameReader()
@@ -65,6 +70,7 @@ def test_reader_survives_any_bytes(chunks: list[bytes]) -> None:
                 assert len(frame.payload) <= MESSAGE_LIMIT
 
 
+@patient
 @given(st.integers(MESSAGE_LIMIT + 1, 2**32 - 1))
 def test_reader_refuses_a_length_beyond_the_limit(length: int) -> None:
     with pytest.raises(FrameError, match="are allowed"):
