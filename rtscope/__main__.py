@@ -1,0 +1,5 @@
+"""`python -m rtscope`."""
+
+from rtscope.cli import main
+
+main()

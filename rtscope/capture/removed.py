@@ -1,0 +1,16 @@
+"""What redaction took out."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Removed:
+    """One value that was taken out.
+
+    Attributes:
+        path: Where it stood: `docker:///run/docker.sock.containers[ID].labels.KEY`.
+        reason: What gave it away.
+    """
+
+    path: str
+    reason: str

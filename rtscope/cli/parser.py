@@ -1,0 +1,100 @@
+"""The parser, and from a command line to the module that runs it."""
+
+import importlib
+from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
+from collections.abc import Sequence
+from typing import NoReturn, Protocol, cast
+
+from rtscope import __version__
+from rtscope.cli import COMMANDS
+from rtscope.cli.flags import add_common, blank
+from rtscope.errors import ExitCode, UsageError
+
+DESCRIPTION = """\
+Every container runtime of a Linux node in one view: dockerd, containerd, CRI, podman, shims, OCI
+runtimes and the kernel are asked at once, each under a deadline of its own, and joined into one row
+per container. Without a verb: the interactive view on a terminal, `ps` elsewhere."""
+
+EPILOG = """\
+exit codes: 0 ok; 2 usage; 3 not found or ambiguous; 4 incomplete (--strict); 5 everything named
+failed, or nothing could be read; 6 the same for lack of rights; 70 a bug of rtscope"""
+
+
+class Command(Protocol):
+    """What a module of a verb offers."""
+
+    __doc__: str | None
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Declares the verb's own flags."""
+        ...
+
+    def run(self, args: Namespace) -> int:
+        """Does it; returns an exit code."""
+        ...
+
+
+class Parser(ArgumentParser):
+    """Raises UsageError where argparse would print and leave."""
+
+    def error(self, message: str) -> NoReturn:
+        """A wrong command line."""
+        raise UsageError(message, f"{self.prog} --help")
+
+
+def command(verb: str) -> Command:
+    """The module of a verb."""
+    return cast(Command, importlib.import_module(f"rtscope.cli.{verb}"))
+
+
+def build(only: str | None = None) -> Parser:
+    """The parser of the whole command line.
+
+    Args:
+        only: Fill in this verb alone; the others are known by name, which is all that parsing a
+            command line of this verb needs. None: all of them.
+    """
+    parser = Parser(
+        prog="rtscope",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", "-V", action="version", version=f"rtscope {__version__}")
+    add_common(parser)
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", title="verbs")
+    for verb, summary in COMMANDS:
+        if only not in (None, verb):
+            verbs.add_parser(verb, help=summary, add_help=False)
+            continue
+        module = command(verb)
+        child = verbs.add_parser(
+            verb,
+            help=summary,
+            description=(module.__doc__ or "").strip(),
+            formatter_class=RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+        module.add_arguments(child)
+    return parser
+
+
+def verb_of(argv: Sequence[str]) -> str | None:
+    """The verb of a command line that begins with one."""
+    names = {verb for verb, _ in COMMANDS}
+    return argv[0] if argv and argv[0] in names else None
+
+
+def dispatch(argv: Sequence[str]) -> int:
+    """Parses and runs; returns the exit code.
+
+    Raises:
+        UsageError: the command line is wrong.
+    """
+    args = build(verb_of(argv)).parse_args(list(argv), blank())
+    if args.verb is None:
+        from rtscope.cli import tui
+
+        return tui.run(args, argv)
+    return int(command(args.verb).run(args)) or ExitCode.OK

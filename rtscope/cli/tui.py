@@ -1,0 +1,19 @@
+"""`rtscope` without a verb: the interactive view on a terminal, the list elsewhere."""
+
+import sys
+from argparse import Namespace
+from collections.abc import Sequence
+
+from rtscope.cli.terminal import is_terminal
+
+
+def run(args: Namespace, argv: Sequence[str]) -> int:
+    """Opens the view, the only place that loads Textual."""
+    if not is_terminal() or not sys.stdin.isatty():
+        from rtscope.cli.parser import dispatch
+
+        return dispatch(["ps", *argv])
+    from rtscope.cli.reading import settings_of
+    from rtscope.tui import app
+
+    return int(app.run(settings_of(args), args))
