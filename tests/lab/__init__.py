@@ -1,8 +1,8 @@
 """A lab: real container daemons, started privately, with a population that is known.
 
-For people: `python -m tests.lab up NAME [--generation forky|trixie|host] [--engines a,b]`, `status`,
-`json NAME` (what is there now), `down NAME`. `python -m tests.lab.prepare --suites forky,trixie
-[--youki]` installs what is missing; labs need root.
+For people: `python -m tests.lab up NAME [--generation forky|trixie|host] [--engines A,B]`,
+`status`, `json NAME` (what is there now), `down NAME`; labs need root. What is missing on the
+machine is installed by `python -m tests.lab.prepare --suites forky,trixie [--youki]`.
 
 For tests, the fixtures `node` (forky, everything), `node_trixie` and `node_host` live as long as
 the session: read from them, and put back what you change. For faults make a node of your own:

@@ -1,6 +1,7 @@
 """A node of one's own: daemons, clients and a known population under one folder and one cgroup."""
 
 import concurrent.futures
+import contextlib
 import functools
 import json
 import os
@@ -70,6 +71,7 @@ class Node:
         self._seed = seed
         self._containerd_image_store = containerd_image_store
         self._owned = owned
+        self._is_up = False
         self.up_seconds = 0.0
         folder = _bin_of(generation)
         self.path = f"{folder}:{packages.SYSTEM_PATH}" if folder else packages.SYSTEM_PATH
@@ -94,10 +96,11 @@ class Node:
             raise LabError(f"no lab {name!r} is up: {error}") from error
         node = cls(name, generation=document["generation"], engines=document["engines"])
         node.up_seconds = document["up_seconds"]
+        node._is_up = True
         return node
 
     def __enter__(self) -> Self:
-        return self.start()
+        return self if self._is_up else self.start()
 
     def __exit__(
         self,
@@ -174,12 +177,14 @@ class Node:
             teardown.take_down(self.name)
             raise
         self.up_seconds = round(time.monotonic() - start, 2)
+        self._is_up = True
         self._save()
         return self
 
     def stop(self) -> None:
         """Remove everything; LabError names what is left."""
         left = teardown.take_down(self.name)
+        self._is_up = False
         if left:
             raise LabError(f"lab {self.name} left: {', '.join(left)}")
 
@@ -382,6 +387,10 @@ class Node:
 
     def restart_daemon(self, name: str) -> None:
         """Start a daemon that was killed and wait until it serves."""
+        if name == "docker":
+            # The killed one may still be a zombie, which dockerd takes for a running daemon.
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self.layout.path("docker/docker.pid"))
         self.daemons.restart(name)
         self.wait_ready(name)
 

@@ -23,8 +23,16 @@ class Stat:
 
 def stat_of(pid: int) -> Stat | None:
     """None when the process is gone."""
+    return _read_stat(pid, f"/proc/{pid}/stat")
+
+
+def stat_of_thread(pid: int, tid: int) -> Stat | None:
+    return _read_stat(tid, f"/proc/{pid}/task/{tid}/stat")
+
+
+def _read_stat(pid: int, path: str) -> Stat | None:
     try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
+        with open(path, "rb") as file:
             text = file.read().decode(errors="replace")
     except OSError:
         return None
