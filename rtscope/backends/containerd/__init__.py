@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 from rtscope.backends.base import Backend, Draft, Targets, reason_of
 from rtscope.backends.channel import Channel, connect
 from rtscope.backends.channel.failure import Peer
+from rtscope.backends.rights import reach
 from rtscope.config.deadlines import Deadlines
 from rtscope.errors import BackendError
 from rtscope.model.observation import Endpoint, Observation
@@ -59,10 +60,14 @@ class ContainerdBackend:
         with draft.gap_on_error("containers"):
             channel = self._open(draft, targets.host)
             self._ask_version(channel, draft)
-            for namespace in self._ask_namespaces(channel, draft):
-                if not self._is_wanted(namespace, targets.scope):
-                    continue
+            namespaces = self._ask_namespaces(channel, draft)
+            wanted = [name for name in namespaces if self._is_wanted(name, targets.scope)]
+            for number, namespace in enumerate(wanted):
                 if not self._ask_containers(channel, namespace, draft, targets):
+                    for other in wanted[number + 1 :]:
+                        draft.gap(
+                            "containers", Reason.SILENT, f"not asked after {namespace}", other
+                        )
                     break
                 if "images" in targets.needs:
                     self._ask_images(channel, namespace, draft)
@@ -92,7 +97,7 @@ class ContainerdBackend:
         self.close()
         address = self._endpoint.address.removeprefix("unix://")
         if "://" not in address:
-            address = host.connectable(address)
+            address = reach(host, address, self._peer)
         # Imported here, or the first connection would seem 9 ms slower than the daemon is.
         import rtscope.backends.channel.lean  # noqa: F401
 
@@ -112,8 +117,9 @@ class ContainerdBackend:
         draft.asked("Version")
         started_at = time.monotonic()
         answer = channel.unary(_VERSION, b"", self._deadlines.first_answer_s)
-        draft.answered((time.monotonic() - started_at) * 1000)
+        took_ms = (time.monotonic() - started_at) * 1000
         version = self._parse(version_pb2.VersionResponse, answer).version
+        draft.answered(took_ms)
         draft.describe(version=version.removeprefix("v") or None)
 
     def _ask_namespaces(self, channel: Channel, draft: Draft) -> Sequence[str]:
@@ -165,10 +171,7 @@ class ContainerdBackend:
         draft.gap("containers", reason, f"namespace {namespace}: {error.message}", namespace)
         is_silent = reason is Reason.SILENT
         draft.describe(state=EndpointState.SILENT if is_silent else EndpointState.MALFORMED)
-        if is_silent or not channel.is_usable:
-            draft.gap("containers", reason, f"not asked further: {error.message}")
-            return False
-        return True
+        return channel.is_usable and not is_silent
 
     def _ask_images(self, channel: Channel, namespace: str, draft: Draft) -> None:
         from rtscope._pb import images_pb2

@@ -16,6 +16,7 @@ from rtscope.backends.docker.http import (
     EndOfAnswerError,
     request,
 )
+from rtscope.backends.rights import reach, text_of
 from rtscope.config.deadlines import Deadlines
 from rtscope.errors import BackendDeniedError, BackendError
 from rtscope.procfs.host import Host
@@ -79,7 +80,7 @@ class DockerChannel:
             raise self._peer.malformed(str(error)) from error
         except OSError as error:
             self.close()
-            raise self._peer.gone((error.strerror or str(error)).lower()) from error
+            raise self._peer.gone(text_of(error)) from error
 
     def close(self) -> None:
         """Let go of the connection; the next request opens another."""
@@ -120,7 +121,7 @@ class DockerChannel:
         started_at = time.monotonic()
         scheme, separator, rest = self.address.partition("://")
         if not separator or scheme == "unix":
-            path = host.connectable(rest if separator else self.address)
+            path = reach(host, rest if separator else self.address, self._peer)
             self._sock = dial(path, self._deadlines.connect_s, self._peer)
         elif scheme in ("tcp", "http", "https"):
             self._sock = self._dial_tcp()

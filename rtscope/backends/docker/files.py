@@ -1,6 +1,5 @@
 """Docker's own files below its data root: what it recorded, whether or not it answers."""
 
-import errno
 import json
 from typing import Any, ClassVar, Self
 
@@ -10,7 +9,7 @@ from rtscope.backends.docker.convert import (
     DocumentError,
     record_from_config,
 )
-from rtscope.backends.rights import rights_of
+from rtscope.backends.rights import reason_of_os_error, text_of, unreadable
 from rtscope.config.deadlines import Deadlines
 from rtscope.errors import BackendError
 from rtscope.model.observation import Endpoint, Observation
@@ -21,7 +20,11 @@ MAX_FILE_BYTES = 8 << 20
 """Labels alone may take a megabyte each."""
 
 _FILE = "config.v2.json"
-_DENIED = (errno.EACCES, errno.EPERM)
+_STATE_OF = {
+    Reason.ABSENT: EndpointState.ABSENT,
+    Reason.BLOCKED: EndpointState.BLOCKED,
+    Reason.DENIED: EndpointState.DENIED,
+}
 
 
 class DockerFilesBackend:
@@ -70,18 +73,9 @@ class DockerFilesBackend:
         """Nothing is kept open."""
 
     def _no_directory(self, error: OSError, draft: Draft, targets: Targets) -> None:
-        detail = f"{self._directory}: {_reason_in(error)}"
-        if error.errno in _DENIED:
-            hint = rights_of(targets.host, self._directory)
-            detail = f"{detail} ({hint})" if hint else detail
-            draft.gap("containers", Reason.DENIED, detail)
-            draft.describe(state=EndpointState.DENIED)
-        elif error.errno in (errno.ENOENT, errno.ENOTDIR):
-            draft.gap("containers", Reason.ABSENT, detail)
-            draft.describe(state=EndpointState.ABSENT)
-        else:
-            draft.gap("containers", Reason.MALFORMED, detail)
-            draft.describe(state=EndpointState.MALFORMED)
+        reason = reason_of_os_error(error)
+        draft.gap("containers", reason, unreadable(targets.host, self._directory, error))
+        draft.describe(state=_STATE_OF.get(reason, EndpointState.MALFORMED))
 
     def _add(self, container_id: str, draft: Draft, targets: Targets) -> None:
         path = self._path(container_id)
@@ -108,15 +102,12 @@ class DockerFilesBackend:
         self, container_id: str, error: OSError, draft: Draft, targets: Targets
     ) -> None:
         """A file that could not be read; of a container removed meanwhile there is no gap."""
-        path = self._path(container_id)
-        reason = Reason.MALFORMED
-        if error.errno in (errno.ENOENT, errno.ENOTDIR):
-            if not targets.host.exists(f"{self._directory}/{container_id}"):
-                return
-            reason = Reason.ABSENT
-        elif error.errno in _DENIED:
-            reason = Reason.DENIED
-        draft.gap("container", reason, f"{path}: {_reason_in(error)}", subject=container_id)
+        reason = reason_of_os_error(error)
+        directory = f"{self._directory}/{container_id}"
+        if reason is Reason.ABSENT and not targets.host.exists(directory):
+            return
+        detail = unreadable(targets.host, self._path(container_id), error)
+        draft.gap("container", reason, detail, subject=container_id)
 
     def _path(self, container_id: str) -> str:
         return f"{self._directory}/{container_id}/{_FILE}"
@@ -132,7 +123,7 @@ def _is_id(name: str) -> bool:
 
 def _reason_in(error: Exception) -> str:
     if isinstance(error, OSError):
-        return (error.strerror or str(error)).lower()
+        return text_of(error)
     return str(error) if isinstance(error, DocumentError) else "not JSON"
 
 

@@ -1,13 +1,12 @@
 """The bundles below containerd's state directories: what containerd and its shims left in files."""
 
-import errno
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from rtscope.backends.base import Draft
-from rtscope.backends.rights import rights_of
+from rtscope.backends.rights import reason_of_os_error, unreadable
 from rtscope.model.observation import Observation
 from rtscope.model.records import Bundle, Shim
 from rtscope.model.refs import Ref
@@ -88,7 +87,8 @@ class BundleReader:
         try:
             if self._host.stat(state).st_uid not in (0, self._euid):
                 return
-        except OSError:
+        except OSError as error:
+            self._unlisted(state, error)
             return
         for kind in (V2, V1):
             for namespace in self._names(f"{state}/{kind}"):
@@ -144,16 +144,16 @@ class BundleReader:
         try:
             names = sorted(self._host.names(directory))
         except OSError as error:
-            if error.errno not in (errno.ENOENT, errno.ENOTDIR):
-                is_denied = error.errno in (errno.EACCES, errno.EPERM)
-                reason = Reason.DENIED if is_denied else Reason.MALFORMED
-                hint = rights_of(self._host, directory) if is_denied else None
-                detail = f"{directory}: {(error.strerror or str(error)).lower()}"
-                detail = f"{detail} ({hint})" if hint else detail
-                self._draft.gap("bundles", reason, detail, subject=directory)
+            self._unlisted(directory, error)
             return ()
         self.has_listed = True
         return names
+
+    def _unlisted(self, directory: str, error: OSError) -> None:
+        reason = reason_of_os_error(error)
+        if reason is not Reason.ABSENT:
+            detail = unreadable(self._host, directory, error)
+            self._draft.gap("bundles", reason, detail, subject=directory)
 
     def _text(self, path: str) -> str:
         try:

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 
 from rtscope.backends.channel.dial import dial
 from rtscope.backends.channel.failure import Peer
+from rtscope.backends.rights import reach, text_of
 from rtscope.backends.shim.ttrpc import (
     Frame,
     FrameError,
@@ -92,7 +93,7 @@ class _Talk:
             # Without the scheme it is an abstract name: what shims used before containerd 1.3.9.
             address = "@" + path.lstrip("@\0")
         else:
-            address = host.connectable(path)
+            address = reach(host, path, self.peer)
         self.sock = dial(address, 0, self.peer)
 
     def send(self) -> None:
@@ -104,7 +105,7 @@ class _Talk:
         except BlockingIOError:
             return
         except OSError as error:
-            self.fail(self.peer.gone((error.strerror or str(error)).lower()))
+            self.fail(self.peer.gone(text_of(error)))
 
     def receive(self) -> None:
         """Take what has arrived."""
@@ -122,7 +123,7 @@ class _Talk:
         except FrameError as error:
             self.fail(self.peer.malformed(f"not ttrpc: {error}"))
         except OSError as error:
-            self.fail(self.peer.gone((error.strerror or str(error)).lower()))
+            self.fail(self.peer.gone(text_of(error)))
 
     def _take(self, frame: Frame) -> None:
         key = self._key_of.pop(frame.stream_id, None)
