@@ -73,9 +73,8 @@ def _yaml(document: Document) -> str:
     """ASCII only: a surrogate or a control character is an escape, as in JSON."""
     import yaml
 
-    plain: Any = json.loads(json.dumps(document).replace("\\ud", "\\\\ud"))
     text: str = yaml.dump(
-        plain, Dumper=yaml.SafeDumper, sort_keys=False, allow_unicode=False, width=10_000
+        document, Dumper=yaml.SafeDumper, sort_keys=False, allow_unicode=False, width=10_000
     )
     return text
 

@@ -64,7 +64,7 @@ def _queue(endpoint: Endpoint) -> str:
 
 COLUMNS: tuple[SourceColumn, ...] = (
     SourceColumn(
-        shape=Shape(header="SOURCE", priority=0, min_width=24, max_width=64),
+        shape=Shape(header="SOURCE", priority=0, min_width=44, max_width=64),
         cell=lambda e: e.source,
     ),
     SourceColumn(
