@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 
 from tests.lab import processes, teardown
@@ -93,20 +94,71 @@ def kill(node: Node, pid: int, number: int = signal.SIGKILL) -> None:
 @contextlib.contextmanager
 def removed(node: Node, path: str) -> Iterator[None]:
     """A file or folder of the lab is not there inside the block."""
-    inside = os.path.realpath(os.path.dirname(path))
-    allowed = (os.path.realpath(node.layout.dir), "/run/containerd/runc/")
-    if not inside.startswith(allowed[0] + "/") and not (
-        inside.startswith(allowed[1]) and node.name in path
-    ):
-        raise LabError(f"{path} is not in the lab's folder")
-    aside = f"{path}.removed-by-lab"
-    os.rename(path, aside)
+    _check_is_of_lab(node, path)
+    aside = os.path.join(tempfile.mkdtemp(dir=node.layout.path("tmp")), "aside")
+    shutil.move(path, aside)
     try:
         yield
     finally:
         if os.path.isdir(aside) and os.path.isdir(path):
             shutil.rmtree(path)
-        os.rename(aside, path)
+        shutil.move(aside, path)
+
+
+@contextlib.contextmanager
+def replaced(node: Node, path: str, data: bytes) -> Iterator[None]:
+    """A file of the lab has other contents inside the block."""
+    with removed(node, path):
+        with open(path, "wb") as file:
+            file.write(data)
+        yield
+
+
+def _check_is_of_lab(node: Node, path: str) -> None:
+    inside = os.path.realpath(os.path.dirname(path))
+    own = inside.startswith(os.path.realpath(node.layout.dir) + "/")
+    old_shim = inside.startswith("/run/containerd/runc") and path.endswith(f"-{node.name}")
+    if not own and not old_shim:
+        raise LabError(f"{path} is not in the lab's folder")
+
+
+@contextlib.contextmanager
+def frozen(node: Node, pid: int) -> Iterator[None]:
+    """The process's cgroup is frozen behind its engine's back; thawed after the block."""
+    _identified(node, pid)
+    switch, freeze, thaw = _freezer_of(pid)
+    _write_switch(switch, freeze)
+    try:
+        yield
+    finally:
+        _write_switch(switch, thaw)
+
+
+def _freezer_of(pid: int) -> tuple[str, str, str]:
+    """File, word that freezes, word that thaws. Source: cgroup-v1/freezer-subsystem.rst."""
+    mounts, cgroups = processes.hierarchies(), processes.cgroups_of(pid)
+    name = "freezer" if "freezer" in mounts else ""
+    if cgroups[name] == "/":
+        raise LabError(f"pid {pid} has no cgroup of its own")
+    folder = mounts[name] + cgroups[name]
+    if name:
+        return f"{folder}/freezer.state", "FROZEN", "THAWED"
+    return f"{folder}/cgroup.freeze", "1", "0"
+
+
+def _write_switch(path: str, word: str) -> None:
+    with open(path, "w") as file:
+        file.write(word)
+
+    def is_done() -> bool:
+        if path.endswith("cgroup.freeze"):
+            with open(path.replace("cgroup.freeze", "cgroup.events")) as events:
+                return f"frozen {word}" in events.read()
+        with open(path) as state:
+            return state.read().strip() == word
+
+    if not processes.wait_until(is_done, _SETTLE_S):
+        raise LabError(f"{path} does not become {word}")
 
 
 # ---------------------------------------------------------------- a file system that blocks

@@ -5,7 +5,7 @@ import stat
 import sys
 from typing import Any
 
-import mfusepy
+import mfusepy  # type: ignore[import-untyped]
 
 _CONTENT = b"served by the lab\n"
 

@@ -147,20 +147,6 @@ class Node:
         names = {n for e in self.engines for n in _DAEMON_BINARIES.get(e, ())} - {"unshare"}
         return {name: self._version(name) for name in sorted(names)}
 
-    def docker_root_name(self, runtime: str) -> str:
-        """The part of dockerd's OCI roots that names the runtime: it is `runc` for every one."""
-        known = os.path.isdir(self.layout.path(f"docker/exec/runtime-{runtime}"))
-        return runtime if known else "runc"
-
-    def bare_ids(self, runtime: str) -> list[str]:
-        """Ids of the bundles that a bare runtime holds, from the names that its root lists."""
-        root = self.layout.paths[f"{runtime}_root"]
-        names = sorted(os.listdir(root)) if os.path.isdir(root) else []
-        if runtime == "runsc":
-            found = {m[1] for n in names if (m := re.match(r"(.+)_sandbox:.+\.state$", n))}
-            return sorted(found)
-        return [n for n in names if os.path.isdir(os.path.join(root, n))]
-
     # ------------------------------------------------------------ up and down
     def start(self) -> Self:
         """Daemons up and serving, population as seeded; takes itself down when that fails."""
@@ -284,18 +270,10 @@ class Node:
 
     def _populate(self) -> None:
         """Fill the engines side by side; the first failure is raised when all have ended."""
-        work: list[Callable[[], object]] = []
-        if self.has("docker"):
-            work.append(lambda: (self.wait_ready("docker"), seeds.docker(self)))
-        if self.has("containerd"):
-            work.append(lambda: seeds.containerd(self))
-        if self.has("cri"):
-            work.append(lambda: seeds.pods(self))
-        if self.has("podman"):
-            work.append(lambda: (self.wait_ready("podman"), seeds.podman(self)))
-        work.append(lambda: seeds.bare(self))
+        work: list[Callable[[Node], None]] = [seeds.bare]
+        work += [fill for engine, fill in seeds.ENGINES.items() if self.has(engine)]
         with concurrent.futures.ThreadPoolExecutor(len(work)) as pool:
-            for done in [pool.submit(step) for step in work]:
+            for done in [pool.submit(step, self) for step in work]:
                 done.result()
 
     def _save(self) -> None:
@@ -330,18 +308,7 @@ class Node:
 
     def population(self) -> list[Entry]:
         """One entry a container or sandbox; see `tests/lab/__init__.py` for the keys."""
-        shims = self.shims()
-        alive = self.daemons.pids
-        found: list[Entry] = []
-        if "docker" in alive:
-            found += population.docker(self, shims)
-        if "containerd" in alive:
-            found += population.containerd(self, shims)
-            if self.has("cri"):
-                found += population.pods(self, shims)
-        if self.has("podman"):
-            found += population.podman(self, shims)
-        return found + population.bare(self)
+        return population.everything(self, self.shims())
 
     def entry(self, seed: str, namespace: str | None = None) -> Entry:
         """The entry of that seed, as it is now."""

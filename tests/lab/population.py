@@ -2,6 +2,8 @@
 
 import contextlib
 import json
+import os
+import re
 from typing import TYPE_CHECKING, Any
 
 from tests.lab import cri, processes
@@ -110,7 +112,7 @@ def _docker_entry(node: "Node", document: dict[str, Any], shims: Shims) -> Entry
         pid=pid,
         shim_pid=shims.of(pid, "moby", document["Id"]),
         oci_runtime=runtime,
-        oci_root=node.layout.path(f"docker/exec/runtime-{node.docker_root_name(runtime)}/moby"),
+        oci_root=node.layout.paths["docker_oci_root"],
         restless=document["HostConfig"]["RestartPolicy"]["Name"] == "always",
         execs=document.get("ExecIDs") or [],
     )
@@ -258,12 +260,20 @@ def podman(node: "Node", shims: Shims) -> list[Entry]:
     return found
 
 
+def _bare_ids(root: str, runtime: str) -> list[str]:
+    """What a runtime's root lists; a file of runsc's names its sandbox."""
+    names = sorted(os.listdir(root)) if os.path.isdir(root) else []
+    if runtime == "runsc":
+        return [m[1] for n in names if (m := re.match(r"(.+)_sandbox:.+\.state$", n))]
+    return [n for n in names if os.path.isdir(os.path.join(root, n))]
+
+
 def bare(node: "Node") -> list[Entry]:
     found = []
     for runtime in ("runc", "crun", "runsc", "youki"):
         if not node.has(runtime):
             continue
-        for identifier in node.bare_ids(runtime):
+        for identifier in _bare_ids(node.layout.paths[f"{runtime}_root"], runtime):
             state = json.loads(node.clients.oci(runtime, "state", identifier))
             raw = state["status"]
             pid = state.get("pid") or None
@@ -282,3 +292,18 @@ def bare(node: "Node") -> list[Entry]:
                 )
             )
     return found
+
+
+def everything(node: "Node", shims: Shims) -> list[Entry]:
+    """Of every engine whose daemon lives; podman and the bare runtimes need none."""
+    alive = node.daemons.pids
+    found: list[Entry] = []
+    if "docker" in alive:
+        found += docker(node, shims)
+    if "containerd" in alive:
+        found += containerd(node, shims)
+        if node.has("cri"):
+            found += pods(node, shims)
+    if node.has("podman"):
+        found += podman(node, shims)
+    return found + bare(node)

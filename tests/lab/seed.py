@@ -32,6 +32,7 @@ _HEALTH = {
 
 # ---------------------------------------------------------------- docker
 def docker(node: "Node") -> None:
+    node.wait_ready("docker")
     engine = node.clients.docker
     with open(node.layout.path("img/busybox.tar"), "rb") as file:
         engine.call("POST", "/images/load", file.read())
@@ -185,6 +186,7 @@ def pods(node: "Node") -> None:
 
 # ---------------------------------------------------------------- podman
 def podman(node: "Node") -> None:
+    node.wait_ready("podman")
     client = node.clients.podman
     for archive in ("busybox", "pause"):
         client("load", "-qi", node.layout.path(f"img/{archive}.tar"))
@@ -241,6 +243,9 @@ def bare(node: "Node") -> None:
         name = f"g-run-{node.name}"
         folder = make_bundle(node, name, *SLEEP)
         node.clients.oci("runsc", "run", "-detach", "-bundle", folder, name)
+
+
+ENGINES = {"docker": docker, "containerd": containerd, "cri": pods, "podman": podman}
 
 
 # ---------------------------------------------------------------- a second containerd
