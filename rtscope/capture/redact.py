@@ -34,7 +34,7 @@ _HARMLESS_NAME = re.compile(
 
 _SHAPES: tuple[tuple[str, "re.Pattern[str]"], ...] = (
     ("private key", re.compile(r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY( BLOCK)?-----")),
-    ("web token", re.compile(r"\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*")),
+    ("web token", re.compile(r"\beyJ[\w-]{8,4096}\.[\w-]{8,}\.[\w-]*")),
     ("AWS key", re.compile(r"\b(?:AKIA|ASIA|AGPA|AIDA|AROA|ABIA|ACCA)[0-9A-Z]{16}\b")),
     ("GitHub token", re.compile(r"\b(?:gh[pousr]_\w{20,}|github_pat_\w{20,})")),
     ("GitLab token", re.compile(r"\bgl(?:pat|dt|rt|ft|soat|cbt|ptt)-[\w-]{16,}")),
@@ -46,29 +46,32 @@ _SHAPES: tuple[tuple[str, "re.Pattern[str]"], ...] = (
     ("Docker token", re.compile(r"\bdckr_(?:pat|oat)_[\w-]{10,}")),
     ("Vault token", re.compile(r"\bhv[sbr]\.[\w-]{20,}")),
     ("age key", re.compile(r"\bAGE-SECRET-KEY-1[0-9A-Z]{20,}")),
-    ("model service key", re.compile(r"\bsk-(?:[a-z]+-)*[\w-]{20,}")),
-    ("SendGrid key", re.compile(r"\bSG\.[\w-]{16,}\.[\w-]{16,}")),
+    ("model service key", re.compile(r"\bsk-[\w-]{20,}")),
+    ("SendGrid key", re.compile(r"\bSG\.[\w-]{16,64}\.[\w-]{16,}")),
+    (
+        "password hash",
+        re.compile(r"[\w.@-]{0,64}:?\$(?:apr1|1|2[abxy]?|5|6|y|argon2\w*)\$[^\s,\"']+"),
+    ),
     ("bearer token", re.compile(r"(?i)\b(?:bearer|basic)\s+[\w+/=.~-]{8,}")),
 )
 """Shapes that a value itself gives away; only the part that has the shape is removed."""
 
-_URL_LOGIN = re.compile(r"(?P<head>\b[a-zA-Z][\w+.-]*://[^\s/:@]*:)(?P<secret>[^\s/@]+)(?=@)")
-_PAIR = re.compile(
-    r"""(?P<head>(?<![\w.-])-{0,2}(?P<name>[A-Za-z][\w.-]*)["']?\s*[=:]\s*)"""
-    r"""(?P<secret>"[^"]*"|'[^']*'|[^\s,;&"']+)"""
+_URL_LOGIN = re.compile(
+    r"(?P<head>\b[a-zA-Z][\w+.-]{0,20}://[^\s/:@]{0,128}:)(?P<secret>[^\s/@]+)(?=@)"
 )
+_PAIR = re.compile(r"""(?<![\w.-])-{0,2}(?P<name>[A-Za-z][\w.-]{0,80})["']?\s{0,4}[=:]\s{0,4}""")
+_VALUE = re.compile(r"""(?P<secret>"[^"]*"|'[^']*'|[^\s,;&"']+)""")
 _FLAG = re.compile(r"^-{1,2}(?P<name>[A-Za-z][\w.-]*)$")
-_FLAG_IN_TEXT = re.compile(
-    r"""(?P<head>(?<!\S)-{1,2}(?P<name>[A-Za-z][\w.-]*)\s+)(?P<secret>"[^"]*"|'[^']*'|[^\s-]\S*)"""
-)
-_SHORT_LOGIN = re.compile(r"(?P<head>(?<!\S)-u\s+[^\s:]+:)(?P<secret>\S+)")
+_FLAG_IN_TEXT = re.compile(r"""(?<!\S)-{1,2}(?P<name>[A-Za-z][\w.-]{0,80})\s{1,4}(?![\s-])""")
+_SHORT_LOGIN = re.compile(r"(?P<head>(?<!\S)-u\s{1,4}[^\s:]{1,128}:)(?P<secret>\S+)")
 _SHORT_PASSWORD = re.compile(r"(?P<head>(?<!\S)-p)(?P<secret>[^\s\d-]\S{2,})")
 _PASSWORD_CLIENTS = re.compile(r"(?:^|[/\s])(?:mysql|mysqldump|mysqladmin|mariadb|sshpass)\b")
 _HEADER = re.compile(
-    r"(?i)(?P<head>\b(?:authorization|cookie|x-[\w-]*(?:key|token))\s*:\s*)(?P<secret>.+)"
+    r"(?i)(?P<head>\b(?:authorization|cookie|x-[\w-]{0,40}(?:key|token))\s{0,4}:\s{0,4})(?P<secret>[^\"'\n]+)"
 )
 _ENV_IN_TEXT = re.compile(
-    r"""(?P<head>(?<!\S)(?:-e|--env)[ =]\s*[A-Za-z_]\w*=)(?P<secret>"[^"]*"|'[^']*'|\S+)"""
+    r"""(?P<head>(?<!\S)(?:-e|--env)[ =]\s{0,4}[A-Za-z_]\w{0,128}=)"""
+    r"""(?P<secret>"[^"]*"|'[^']*'|\S+)"""
 )
 _ENV_OPTION = frozenset({"-e", "--env"})
 
@@ -109,7 +112,7 @@ def clean_mapping(values: Mapping[str, str], path: str, removed: list[Removed]) 
     """Labels, annotations, options: by name first, then by shape."""
     clean: dict[str, str] = {}
     for key, value in values.items():
-        if value and is_secret_name(key):
+        if value and value != REMOVED and is_secret_name(key):
             removed.append(Removed(path=f"{path}.{key}", reason=f"name {key}"))
             clean[key] = REMOVED
         else:
@@ -143,7 +146,8 @@ def _clean_json(value: Any, path: str, removed: list[Removed]) -> Any:
     is_variable = isinstance(value.get("name"), str) and isinstance(value.get("value"), str)
     for key, member in value.items():
         here = f"{path}.{key}"
-        if (is_variable and key == "value") or (isinstance(member, str) and is_secret_name(key)):
+        is_hidden = isinstance(member, str) and is_secret_name(key)
+        if member != REMOVED and ((is_variable and key == "value") or is_hidden):
             removed.append(Removed(path=here, reason="value of a variable or a secret's name"))
             clean[key] = REMOVED
         else:
@@ -158,23 +162,32 @@ def clean_arguments(arguments: Sequence[str], path: str, removed: list[Removed])
     is_client = bool(arguments) and _PASSWORD_CLIENTS.search(arguments[0]) is not None
     for index, argument in enumerate(arguments):
         here = f"{path}[{index}]"
-        flag = _FLAG.match(before)
-        if flag is not None and is_secret_name(flag["name"]) and not argument.startswith("-"):
-            removed.append(Removed(path=here, reason=f"value of {before}"))
-            clean.append(REMOVED)
-        elif before in _ENV_OPTION and "=" in argument:
-            removed.append(Removed(path=here, reason="value of an environment variable"))
-            clean.append(argument.partition("=")[0] + "=" + REMOVED)
-        elif (before == "-u" and ":" in argument) or (before == "-p" and is_client):
-            removed.append(Removed(path=here, reason=f"login after {before}"))
-            clean.append(argument.partition(":")[0] + ":" + REMOVED if before == "-u" else REMOVED)
-        elif is_client and _SHORT_PASSWORD.match(argument):
-            removed.append(Removed(path=here, reason="password glued to -p"))
-            clean.append("-p" + REMOVED)
-        else:
+        found = _after(before, argument, is_client=is_client)
+        if found is None:
             clean.append(clean_text(argument, here, removed))
+        else:
+            head, reason = found
+            if argument != head + REMOVED:
+                removed.append(Removed(path=here, reason=reason))
+            clean.append(head + REMOVED)
         before = argument
     return tuple(clean)
+
+
+def _after(before: str, argument: str, *, is_client: bool) -> tuple[str, str] | None:
+    """What of an argument stays, and why the rest goes, given the argument before it."""
+    flag = _FLAG.match(before)
+    if flag is not None and is_secret_name(flag["name"]) and not argument.startswith("-"):
+        return "", f"value of {before}"
+    if before in _ENV_OPTION and "=" in argument:
+        return argument.partition("=")[0] + "=", "value of an environment variable"
+    if before == "-u" and ":" in argument:
+        return argument.partition(":")[0] + ":", "login after -u"
+    if is_client and before == "-p":
+        return "", "password after -p"
+    if is_client and _SHORT_PASSWORD.match(argument):
+        return "-p", "password glued to -p"
+    return None
 
 
 def _without_shapes(text: str, reasons: list[str]) -> str:
@@ -184,25 +197,40 @@ def _without_shapes(text: str, reasons: list[str]) -> str:
         if shape.search(text):
             reasons.append(reason)
             text = REMOVED if reason == "private key" else shape.sub(REMOVED, text)
-    text = _replaced(_URL_LOGIN, text, "login in a URL", reasons, is_named=False)
-    text = _replaced(_HEADER, text, "header", reasons, is_named=False)
-    text = _replaced(_SHORT_LOGIN, text, "login after -u", reasons, is_named=False)
+    text = _replaced(_URL_LOGIN, text, "login in a URL", reasons)
+    text = _replaced(_HEADER, text, "header", reasons)
+    text = _replaced(_SHORT_LOGIN, text, "login after -u", reasons)
     if _PASSWORD_CLIENTS.search(text):
-        text = _replaced(_SHORT_PASSWORD, text, "password glued to -p", reasons, is_named=False)
-    text = _replaced(_ENV_IN_TEXT, text, "environment variable", reasons, is_named=False)
-    text = _replaced(_PAIR, text, "value of", reasons, is_named=True)
-    return _replaced(_FLAG_IN_TEXT, text, "value of", reasons, is_named=True)
+        text = _replaced(_SHORT_PASSWORD, text, "password glued to -p", reasons)
+    text = _replaced(_ENV_IN_TEXT, text, "environment variable", reasons)
+    text = _without_named(_PAIR, text, reasons)
+    return _without_named(_FLAG_IN_TEXT, text, reasons)
 
 
-def _replaced(
-    pattern: "re.Pattern[str]", text: str, reason: str, reasons: list[str], *, is_named: bool
-) -> str:
+def _without_named(heads: "re.Pattern[str]", text: str, reasons: list[str]) -> str:
+    """The values of secrets' names. A value may hold a pair: heads are searched, values follow."""
+    parts: list[str] = []
+    done = 0
+    for pair in heads.finditer(text):
+        if pair.end() < done or not is_secret_name(pair["name"]):
+            continue
+        value = _VALUE.match(text, pair.end())
+        if value is not None and not _is_removed(value["secret"]):
+            reasons.append(f"value of {pair['name']}")
+            parts += [text[done : pair.end()], REMOVED]
+            done = value.end()
+    return "".join(parts) + text[done:] if parts else text
+
+
+def _is_removed(value: str) -> bool:
+    return value.strip("\"'") in ("", REMOVED)
+
+
+def _replaced(pattern: "re.Pattern[str]", text: str, reason: str, reasons: list[str]) -> str:
     def blank(match: "re.Match[str]") -> str:
-        if match["secret"].strip("\"'") in ("", REMOVED):
+        if _is_removed(match["secret"]):
             return match[0]
-        if is_named and not is_secret_name(match["name"]):
-            return match[0]
-        reasons.append(f"{reason} {match['name']}" if is_named else reason)
+        reasons.append(reason)
         return match["head"] + REMOVED
 
     return pattern.sub(blank, text)
