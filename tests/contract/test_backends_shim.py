@@ -345,7 +345,9 @@ def test_observe_stopped_or_blocked_shim_is_not_dialled(place: Place, letter: st
 
 
 def test_observe_dead_shim_is_refused(place: Place):
-    place.bootstrap(place.bundle("gone"), f"unix://{place.state}/none.sock")
+    path = place.bundle("gone")
+    place.bootstrap(path, f"unix://{place.state}/none.sock")
+    (path / "shim-binary-path").write_text("/usr/bin/containerd-shim-runc-v2")
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(place.state / "left.sock"))
     place.bootstrap(place.bundle("left"), f"unix://{place.state}/left.sock")
@@ -354,7 +356,10 @@ def test_observe_dead_shim_is_refused(place: Place):
         ("gone", Reason.REFUSED),
         ("left", Reason.REFUSED),
     }
-    assert len(found.bundles) == 2
+    gone, left = found.bundles
+    assert gone.runtime_type == "io.containerd.runc.v2"
+    assert gone.oci_root == "/run/containerd/runc/default"
+    assert (left.runtime_type, left.oci_root) == (None, None)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from rtscope.model.state import Layer
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _KIND = "io.cri-containerd.kind"
-_SANDBOX_ID = "io.kubernetes.cri.sandbox-id"
+_CRI_METADATA = "io.cri-containerd.container.metadata"
 
 
 def record_from(
@@ -45,7 +45,7 @@ def record_from(
         created_at=_time_from(container.created_at),
         labels=labels,
         annotations=annotations,
-        pod=_pod_from(labels, container.sandbox or annotations.get(_SANDBOX_ID)),
+        pod=_pod_from(container, labels),
         oci_runtime=oci_runtime_in(container),
         runtime_type=container.runtime.name or None,
         cgroup_path=linux.get("cgroupsPath") if isinstance(linux, dict) else None,
@@ -117,16 +117,31 @@ def spec_in(container: containers_pb2.Container) -> dict[str, Any]:
     return document if isinstance(document, dict) else {}
 
 
-def _pod_from(labels: Mapping[str, str], sandbox_id: str | None) -> Pod | None:
+def _pod_from(container: containers_pb2.Container, labels: Mapping[str, str]) -> Pod | None:
+    kind = labels.get(_KIND)
     name = labels.get("io.kubernetes.pod.name")
-    if name is None and _KIND not in labels:
+    if name is None and kind is None:
         return None
+    sandbox_id = container.id if kind == "sandbox" else container.sandbox
     return Pod(
         name=name,
         namespace=labels.get("io.kubernetes.pod.namespace"),
         uid=labels.get("io.kubernetes.pod.uid"),
-        sandbox_id=sandbox_id or None,
+        sandbox_id=sandbox_id or _sandbox_id_in(container),
     )
+
+
+def _sandbox_id_in(container: containers_pb2.Container) -> str | None:
+    """The sandbox that the CRI plugin notes beside a container; its own field came with 2.0.
+
+    Source: observed, containerd 1.6.20 and 1.7.24.
+    """
+    if _CRI_METADATA not in container.extensions:
+        return None
+    document = _any_from(container.extensions[_CRI_METADATA])
+    metadata = document.get("Metadata") if isinstance(document, dict) else None
+    found = metadata.get("SandboxID") if isinstance(metadata, dict) else None
+    return found if isinstance(found, str) and found else None
 
 
 def _options_from(options: Any) -> dict[str, Any] | None:

@@ -45,7 +45,11 @@ class ShimBackend:
     def observe(self, targets: Targets) -> Observation:
         """Bundles of every state directory, and a task from every shim that answers."""
         draft = Draft(self._endpoint, targets)
-        served = ShimIndex(targets.kernel).pair(_bundles(draft, targets))
+        reader = BundleReader(targets.host, targets.node.euid, draft)
+        served = [
+            (bundle if shim is not None else reader.without_shim(bundle), shim)
+            for bundle, shim in ShimIndex(targets.kernel).pair(_bundles(reader, draft, targets))
+        ]
         draft.add(*(bundle for bundle, _ in served))
         inquiry = _Inquiry(draft, targets, self._deadlines.shim_s)
         for group in _groups_of(served, draft):
@@ -57,8 +61,7 @@ class ShimBackend:
         """Nothing is kept open."""
 
 
-def _bundles(draft: Draft, targets: Targets) -> list[Bundle]:
-    reader = BundleReader(targets.host, targets.node.euid, draft)
+def _bundles(reader: BundleReader, draft: Draft, targets: Targets) -> list[Bundle]:
     wanted = None if targets.scope is None else frozenset(targets.scope)
     with_spec = wanted is not None or "specs" in targets.needs
     bundles = []

@@ -7,6 +7,7 @@ from typing import Any
 
 from rtscope.backends.base import Draft
 from rtscope.backends.rights import reason_of_os_error, unreadable
+from rtscope.model.facts import replace
 from rtscope.model.observation import Observation
 from rtscope.model.records import Bundle, Shim
 from rtscope.model.refs import Ref
@@ -29,6 +30,7 @@ DEFAULT_STATES = (
 """Where containerd keeps its state unless it is told otherwise, by distribution."""
 
 _DEFAULT_OCI_ROOT = "/run/containerd/runc"
+_SHIM_PREFIX = "containerd-shim-"
 _SMALL_BYTES = 4096
 _OPTIONS_BYTES = 64 << 10
 _SPEC_BYTES = 4 << 20
@@ -118,6 +120,14 @@ class BundleReader:
             spec=self._spec(ref, path) if with_spec else None,
         )
 
+    def without_shim(self, bundle: Bundle) -> Bundle:
+        """A bundle that no live shim serves, with what its files tell of the one it had."""
+        if f"/{V1}/" in bundle.path:
+            return completed(bundle, "linux-v1", None)
+        binary = os.path.basename(self._text(f"{bundle.path}/shim-binary-path"))
+        kind = binary.removeprefix(_SHIM_PREFIX)
+        return bundle if kind == binary else completed(bundle, kind, None)
+
     def _address(self, path: str) -> tuple[str | None, str | None]:
         """Where the shim listens, and what it speaks there."""
         bootstrap = self._json(f"{path}/bootstrap.json", _SMALL_BYTES)
@@ -186,6 +196,28 @@ def spec_from(document: Any) -> Mapping[str, str] | None:
     for key, value in _mapping(document.get("annotations")).items():
         spec[f"annotation.{key}"] = value
     return {key: value for key, value in spec.items() if isinstance(value, str) and value}
+
+
+def completed(bundle: Bundle, kind: str, oci_root: str | None) -> Bundle:
+    """A bundle with what the kind of its shim implies.
+
+    Args:
+        bundle: As its files describe it.
+        kind: The shim's: `runc-v2`, `linux-v1`, …
+        oci_root: The root that the shim was given, without the namespace; None for its default.
+    """
+    root = bundle.oci_root
+    if root is None and kind.startswith(("runc-", "linux-")):
+        root = oci_root_from(oci_root, bundle.ref.namespace)
+    return replace(bundle, runtime_type=runtime_type_of(kind), oci_root=root)
+
+
+def runtime_type_of(kind: str) -> str | None:
+    """The name that containerd has for a shim: `runc-v2` is `io.containerd.runc.v2`."""
+    if kind == "linux-v1":
+        return V1
+    name, _, version = kind.rpartition("-")
+    return f"io.containerd.{name}.{version}" if name else None
 
 
 def oci_root_from(root: str | None, namespace: str) -> str:

@@ -4,13 +4,11 @@ import os
 from collections.abc import Iterable, Mapping
 
 from rtscope.backends.shim.bundles import (
-    V1,
     canonical,
+    completed,
     is_containerd_shim,
-    oci_root_from,
     state_of,
 )
-from rtscope.model.facts import replace
 from rtscope.model.observation import Observation
 from rtscope.model.records import Bundle, Shim
 from rtscope.model.refs import ProcessKey, Ref
@@ -40,10 +38,13 @@ class ShimIndex:
             for bundle in bundles
             if bundle.shim_address is not None and (shim := self._by_ref.get(bundle.ref))
         }
-        return [
-            _completed(bundle, by_address.get(bundle.shim_address or "") or self._of(bundle))
-            for bundle in bundles
-        ]
+        pairs: list[tuple[Bundle, Shim | None]] = []
+        for bundle in bundles:
+            shim = by_address.get(bundle.shim_address or "") or self._of(bundle)
+            if shim is not None:
+                bundle = completed(bundle, shim.kind, shim.oci_root)
+            pairs.append((bundle, shim))
+        return pairs
 
     def _of(self, bundle: Bundle) -> Shim | None:
         shim = self._by_ref.get(bundle.ref)
@@ -56,24 +57,6 @@ class ShimIndex:
 
 
 _NOBODY = ProcessKey(pid=0, start=0)
-
-
-def runtime_type_of(shim: Shim) -> str | None:
-    """The name that containerd has for a shim: `runc-v2` is `io.containerd.runc.v2`."""
-    if shim.kind == "linux-v1":
-        return V1
-    name, _, version = shim.kind.rpartition("-")
-    return f"io.containerd.{name}.{version}" if name else None
-
-
-def _completed(bundle: Bundle, shim: Shim | None) -> tuple[Bundle, Shim | None]:
-    if shim is None:
-        return bundle, None
-    oci_root = bundle.oci_root
-    if oci_root is None and shim.kind.startswith(("runc-", "linux-")):
-        oci_root = oci_root_from(shim.oci_root, bundle.ref.namespace)
-    completed = replace(bundle, runtime_type=runtime_type_of(shim), oci_root=oci_root)
-    return completed, shim
 
 
 def _states_by_address(kernel: Observation) -> Mapping[str, str]:

@@ -79,6 +79,25 @@ def test_record_from_cri_sandbox():
     found = record(container(labels={"io.cri-containerd.kind": "sandbox"}))
     assert found.is_sandbox is True
     assert found.pod is not None
+    assert found.pod.sandbox_id == "c1"
+
+
+@pytest.mark.parametrize(
+    ("value", "sandbox_id"),
+    [
+        (b'{"Version": "v1", "Metadata": {"SandboxID": "s7"}}', "s7"),
+        (b'{"Metadata": {"SandboxID": 7}}', None),
+        (b'{"Metadata": []}', None),
+        (b"[]", None),
+        (b"\xff", None),
+    ],
+)
+def test_record_from_cri_container_of_older_containerd(value: bytes, sandbox_id: str | None):
+    message = container(labels={"io.cri-containerd.kind": "container"})
+    message.extensions["io.cri-containerd.container.metadata"].value = value
+    found = record(message)
+    assert found.pod is not None
+    assert found.pod.sandbox_id == sandbox_id
 
 
 def test_record_from_nerdctl_name():
@@ -98,8 +117,6 @@ def test_record_from_spec_only_on_request():
     found = record(message, with_spec=True)
     assert (found.command, found.cgroup_path) == ("sleep 1", "/x/y")
     assert found.annotations == {"io.kubernetes.cri.sandbox-id": "s9"}
-    assert found.pod is not None
-    assert found.pod.sandbox_id == "s9"
 
 
 @pytest.mark.parametrize("spec", [b"", b"{", b"[]", b'{"process": 1, "linux": 2}', b'"x"'])

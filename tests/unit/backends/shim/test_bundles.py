@@ -1,7 +1,10 @@
-from rtscope.backends.shim.bundles import canonical, oci_root_from, spec_from, state_of
-from rtscope.backends.shim.serving import runtime_type_of
-from rtscope.model.records import Shim
-from rtscope.model.refs import ProcessKey
+from rtscope.backends.shim.bundles import (
+    canonical,
+    oci_root_from,
+    runtime_type_of,
+    spec_from,
+    state_of,
+)
 
 
 def test_state_of_both_layouts():
@@ -29,13 +32,10 @@ def test_oci_root_from_default_and_option():
 
 
 def test_runtime_type_of_kinds():
-    def kind(word: str) -> str | None:
-        return runtime_type_of(Shim(key=ProcessKey(pid=1, start=1), kind=word))
-
-    assert kind("runc-v2") == "io.containerd.runc.v2"
-    assert kind("runsc-v1") == "io.containerd.runsc.v1"
-    assert kind("linux-v1") == "io.containerd.runtime.v1.linux"
-    assert kind("odd") is None
+    assert runtime_type_of("runc-v2") == "io.containerd.runc.v2"
+    assert runtime_type_of("runsc-v1") == "io.containerd.runsc.v1"
+    assert runtime_type_of("linux-v1") == "io.containerd.runtime.v1.linux"
+    assert runtime_type_of("odd") is None
 
 
 def test_spec_from_document_keeps_what_the_model_has():
