@@ -20,6 +20,7 @@ from tests.lab import (
     crowd,
     engines,
     image,
+    nested,
     packages,
     population,
     processes,
@@ -345,6 +346,10 @@ class Node:
         }
         seeds.second(self, places["socket"], places["oci_root"])
         return places
+
+    def nested_engine(self) -> dict[str, Any]:
+        """Start a containerd inside a container of docker's; what `nested.start` tells of it."""
+        return nested.start(self)
 
     def kill_daemon(self, name: str, number: int = signal.SIGKILL) -> None:
         """End a daemon and wait until it is gone."""

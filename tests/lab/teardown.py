@@ -17,8 +17,10 @@ SHIM_SOCKETS = "/run/containerd/s"
 _DAEMON_S = 10.0
 _KILL_S = 30.0
 _SOCKET = re.compile(rb"/run/containerd/s/[0-9a-f]{64}")
-# ctr's --runc-root reaches the runc.v2 shim only: the older ones use this root.
-_OLD_OCI_ROOT = "/run/containerd/runc/default"
+# Where runtimes keep states that no flag sends elsewhere: ctr's --runc-root, for one, reaches the
+# runc.v2 shim only.
+_DEFAULT_OCI_ROOTS = ("/run/containerd/runc/*", "/run/runc", "/run/crun", "/run/youki")
+_STATE_BYTES = 1 << 20
 
 
 def lab_processes(layout: Layout) -> dict[int, processes.Stat]:
@@ -84,6 +86,18 @@ def _noted(layout: Layout) -> list[str]:
             return [path for path in file.read().split() if path.startswith(SHIM_SOCKETS)]
     except OSError:
         return []
+
+
+def stray_states(layout: Layout) -> list[str]:
+    """Folders below the runtimes' default roots whose container has its bundle in the lab."""
+    needle = f"{layout.dir}/".encode()
+    found = set()
+    for root in _DEFAULT_OCI_ROOTS:
+        for path in glob.glob(f"{root}/*/*"):
+            with contextlib.suppress(OSError), open(path, "rb") as file:
+                if needle in file.read(_STATE_BYTES):
+                    found.add(os.path.dirname(path))
+    return sorted(found)
 
 
 def _stop_daemons(layout: Layout) -> None:
@@ -168,7 +182,7 @@ def take_down(name: str) -> list[str]:
     for path in sockets:
         with contextlib.suppress(OSError):
             os.unlink(path)
-    for path in glob.glob(f"{_OLD_OCI_ROOT}/t-*-{name}"):
+    for path in stray_states(layout):
         shutil.rmtree(path, ignore_errors=True)
     for _ in range(5):
         _unmount(layout)

@@ -2,17 +2,21 @@
 
 import json
 import os
+import subprocess
+import sys
 from collections import Counter
 
 import pytest
 
 from tests.lab import conftest, crowd, engines, faults, processes, residue, teardown
 from tests.lab import seed as seeds
-from tests.lab.layout import LabError, Layout
+from tests.lab.__main__ import main
+from tests.lab.layout import IMAGE, LabError, Layout
 from tests.lab.node import Node, many
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(300)]
 
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 DOCKER = {
     "d-created": "created",
     "d-crun": "running",
@@ -240,6 +244,76 @@ def test_many_fills_the_namespaces_in_proportion() -> None:
             for line in mine.clients.ctr("tasks", "list", namespace=namespace).splitlines()[1:]
         ]
         assert [line.split()[2] for line in listed] == ["RUNNING"] * 10
+
+
+def test_nested_engine_has_a_task_of_its_own() -> None:
+    conftest.require_lab()
+    name = f"e{os.getpid()}"
+    before = residue.snapshot(name)
+    with Node(name, engines=("docker",)) as mine:
+        nested = mine.nested_engine()
+        assert processes.is_alive(nested["inner_pid"])
+        assert os.path.exists(nested["socket"])
+        cgroups = processes.cgroups_of(nested["inner_pid"])
+        assert f"{mine.layout.cgroup}/docker/{nested['outer_id']}/" in cgroups["memory"]
+    assert residue.difference(before, name) == []
+
+
+def test_strays_outside_the_labs_cgroup_are_taken_down() -> None:
+    conftest.require_lab()
+    name = f"w{os.getpid()}"
+    before = residue.snapshot(name)
+    with Node(name, engines=("docker", "podman"), seed=False) as mine:
+        seeds.import_images(mine, "default")
+        mine.clients.ctr("run", "-d", "--null-io", IMAGE, name, *seeds.SLEEP)
+        mine.clients.ctr("tasks", "pause", name)
+        mine.clients.podman("load", "-qi", mine.layout.path("img/busybox.tar"))
+        mine.clients.podman("run", "-d", "--name", name, IMAGE, *seeds.SLEEP)
+        strays = {e["pid"] for e in mine.population()}
+        assert len(strays) == 2
+        assert not strays & processes.members(mine.layout.cgroup)
+        assert strays <= mine.processes().keys()
+    assert residue.difference(before, name) == []
+
+
+def test_frozen_container_is_thawed_after_the_block(node: Node) -> None:
+    entry = node.entry("r-run")
+    with faults.frozen(node, entry["pid"]):
+        assert json.loads(node.clients.oci("runc", "state", "r-run"))["status"] == "paused"
+    assert json.loads(node.clients.oci("runc", "state", "r-run"))["status"] == "running"
+
+
+def test_lab_of_a_dead_owner_is_purged_and_no_other() -> None:
+    conftest.require_lab()
+    dead, alive = f"d{os.getpid()}", f"a{os.getpid()}"
+    code = (
+        "import os, sys; from tests.lab.node import Node; "
+        "Node(sys.argv[1], engines=('runc',)).start(); os._exit(0)"
+    )
+    before = residue.snapshot(dead)
+    subprocess.run([sys.executable, "-c", code, dead], check=True, cwd=ROOT)
+    with Node(alive, engines=("runc",)) as mine:
+        assert dead in teardown.purge_abandoned()
+        assert mine.entry("r-run")["state"] == "running"
+    assert residue.difference(before, dead) == []
+
+
+def test_command_line_starts_tells_and_removes_a_lab(capsys: pytest.CaptureFixture[str]) -> None:
+    conftest.require_lab()
+    name = f"c{os.getpid()}"
+    before = residue.snapshot(name)
+    try:
+        assert main(["up", name, "--engines", "runc"]) == 0
+        assert main(["up", name, "--engines", "runc"]) == 0
+        capsys.readouterr()
+        assert main(["json", name]) == 0
+        population = json.loads(capsys.readouterr().out)["population"]
+        assert {e["seed"] for e in population} == {n for n in BARE if n.startswith("r-")}
+        assert main(["status"]) == 0
+        assert f"{name}: forky" in capsys.readouterr().out
+    finally:
+        assert main(["down", name]) == 0
+    assert residue.difference(before, name) == []
 
 
 @pytest.mark.parametrize("name", ["", "-a", "A", "a/b", "x" * 22])
