@@ -691,13 +691,19 @@ def test_lean_channel_keeps_to_the_number_of_calls_that_the_peer_allows(path: st
 
 
 def test_lean_channel_works_where_no_thread_can_be_started(
-    service: Service, path: str, monkeypatch: pytest.MonkeyPatch
+    path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    def handler(connection: socket.socket) -> None:
+        peer = Peer(connection)
+        stream_id = peer.await_request()
+        peer.send(headers(stream_id, STATUS_200 + CONTENT_TYPE), message(stream_id, b"x"))
+        peer.send(headers(stream_id, TRAILERS, is_last=True))
+        peer.drain()
+
     def refuse(_thread: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
 
-    with contextlib.closing(dial(path)) as channel:
-        # The server's side has started its threads by then.
-        assert ask(channel, "Echo", b"x") == b"x"
-        monkeypatch.setattr(threading.Thread, "start", refuse)
-        assert ask(channel, "Echo", b"y") == b"y"
+    with raw_server(path, handler), monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refuse)
+        with contextlib.closing(dial(path)) as channel:
+            assert ask(channel, "Echo", b"x") == b"x"
