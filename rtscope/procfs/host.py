@@ -114,7 +114,7 @@ class Host:
             os.close(fd)
 
     def stat(self, path: str) -> os.stat_result:
-        """The attributes of the file that the path leads to, as stat(2) gives them.
+        """The attributes of the file that the path leads to.
 
         Raises:
             BlockedError: its file system did not answer in time.

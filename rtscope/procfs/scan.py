@@ -1,0 +1,378 @@
+"""One look at /proc: daemons, shims, monitors, and the processes of containers.
+
+Every process's stat line is read. What costs more is read of few: of processes whose name a daemon
+or a monitor has, of what descends from a monitor, and, to find containers that no monitor parents
+(a bare OCI runtime's, or those of a shim that died), of the session leaders among the rest and of
+pid 1's children: an OCI runtime makes the init of a container a session leader.
+"""
+
+import os
+import time
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+
+from rtscope.model.observation import Endpoint, Gap, Node, Observation
+from rtscope.model.records import Daemon, Process, Shim
+from rtscope.model.refs import ProcessKey
+from rtscope.model.state import EndpointState, Reason
+from rtscope.procfs import detail
+from rtscope.procfs.cgroups import CgroupReader, CgroupShape
+from rtscope.procfs.daemons import daemon_kind, is_daemon_call, is_daemon_exe, options_of
+from rtscope.procfs.host import Host
+from rtscope.procfs.monitors import (
+    MonitorArgs,
+    is_monitor_comm,
+    is_monitor_exe,
+    monitor_from_args,
+    monitor_from_cwd,
+)
+from rtscope.procfs.node import notes_on_view
+from rtscope.procfs.table import (
+    KTHREADD,
+    Row,
+    ancestors,
+    children_of,
+    descendants,
+    read_row,
+    read_table,
+)
+
+SOURCE = "procfs:///proc"
+_RUNTIMES = frozenset({b"runc", b"crun", b"youki", b"runsc", b"rootlesskit"})
+_DEFAULT_NAMESPACES = frozenset({"default", "k8s.io", "moby"})
+
+
+def observe_kernel(host: Host, node: Node) -> Observation:
+    """Daemons, shims and monitors, container processes and the ancestors of them all."""
+    started_at = datetime.now(UTC)
+    t0 = time.monotonic()
+    gaps: list[Gap] = []
+    try:
+        rows = read_table(host.proc)
+    except OSError as error:
+        rows = {}
+        gaps.append(_gap("processes", Reason.DENIED, f"{host.proc}: {error.strerror}"))
+    scan = Scan(host, rows)
+    scan.run()
+    gaps.extend(_gap("processes", Reason.UNSUPPORTED, note) for note in notes_on_view(host))
+    if rows and not _sees_others(rows):
+        detail_ = "only own processes are visible: /proc is mounted with hidepid"
+        gaps.append(_gap("processes", Reason.DENIED, detail_))
+    took_ms = round((time.monotonic() - t0) * 1000, 3)
+    return Observation(
+        source=SOURCE,
+        kind="procfs",
+        node=node,
+        started_at=started_at,
+        taken_at=datetime.now(UTC),
+        taken_boottime_ns=time.clock_gettime_ns(time.CLOCK_BOOTTIME),
+        endpoint=Endpoint(
+            kind="procfs",
+            address="/proc",
+            found_by=("kernel",),
+            state=EndpointState.OK if rows else EndpointState.DENIED,
+            first_answer_ms=took_ms,
+            asked=("stat", "cmdline", "cgroup"),
+        ),
+        shims=tuple(scan.shims.values()),
+        daemons=tuple(scan.daemons.values()),
+        processes=tuple(scan.processes.values()),
+        gaps=tuple(gaps),
+    )
+
+
+def read_process(host: Host, pid: int) -> Process | None:
+    """One process in full, whatever it belongs to; None if it is not there."""
+    row = read_row(host.proc, pid)
+    if row is None:
+        return None
+    scan = Scan(host, {pid: row})
+    scan.note_container_process(row, is_init=True, shim=None)
+    return scan.processes[pid]
+
+
+def _sees_others(rows: dict[int, Row]) -> bool:
+    return 1 in rows or len(rows) > 2
+
+
+def _gap(missing: str, reason: Reason, detail_: str) -> Gap:
+    return Gap(source=SOURCE, subject="daemon", missing=missing, reason=reason, detail=detail_)
+
+
+class Scan:
+    """The state of one look at /proc.
+
+    Attributes:
+        monitors: Pids of live shims and monitors, in the order of their depth.
+    """
+
+    def __init__(self, host: Host, rows: dict[int, Row]) -> None:
+        self._host = host
+        self._proc = host.proc
+        self._rows = rows
+        self._children = children_of(rows)
+        self._cgroups = CgroupReader(host, _DEFAULT_NAMESPACES)
+        self._pid_namespace = self._first_namespace("pid")
+        self._mount_namespace = self._first_namespace("mnt")
+        self.shims: dict[int, Shim] = {}
+        self.daemons: dict[int, Daemon] = {}
+        self.processes: dict[int, Process] = {}
+
+    def run(self) -> None:
+        """Fill in everything."""
+        daemons = [row for row in self._rows.values() if daemon_kind(row.comm)]
+        monitors = [row for row in self._rows.values() if is_monitor_comm(row.comm)]
+        self._find_monitors(monitors)
+        self._use_namespaces()
+        for pid, shim in self.shims.items():
+            self._note_family(pid, shim)
+        self._find_unparented()
+        for row in daemons:
+            self._find_daemon(row)
+        for row in self._rows.values():
+            if row.comm in _RUNTIMES or (row.comm == b"exe" and row.pid not in self.processes):
+                self._note_plain(row)
+        self._note_ancestors()
+
+    def _first_namespace(self, kind: str) -> int | None:
+        """The node's own namespace: pid 1's, or ours where its may not be seen and is the same."""
+        first = detail.namespace_of(self._proc, 1, kind)
+        return first if first is not None else detail.namespace_of(self._proc, os.getpid(), kind)
+
+    def _use_namespaces(self) -> None:
+        """Tell the cgroup reader which containerd namespaces there are."""
+        named = {shim.namespace for shim in self.shims.values() if shim.namespace}
+        self._cgroups = CgroupReader(self._host, _DEFAULT_NAMESPACES | named)
+
+    # Monitors
+
+    def _find_monitors(self, candidates: Iterable[Row]) -> None:
+        """Outer ones first: whether one is nested depends on those above it."""
+        by_depth = [(sum(1 for _ in ancestors(self._rows, row.pid)), row) for row in candidates]
+        for _, row in sorted(by_depth, key=lambda pair: (pair[0], pair[1].pid)):
+            shim = self._monitor(row)
+            if shim is not None:
+                self.shims[row.pid] = shim
+
+    def _monitor(self, row: Row) -> Shim | None:
+        exe = detail.exe_of(self._proc, row)
+        if exe is not None and not is_monitor_exe(exe):
+            return None
+        args = detail.arguments_of(self._proc, row)
+        cwd = detail.cwd_of(self._proc, row)
+        said: MonitorArgs | None
+        if args is None:
+            said = monitor_from_cwd(row.comm, cwd)
+        elif not args or (exe is None and not is_monitor_exe(args[0])):
+            return None
+        else:
+            said = monitor_from_args(args, exe, cwd)
+        if said is None:
+            return None
+        uid = detail.uid_of(self._proc, row.pid)
+        return Shim(
+            key=row.key,
+            kind=said.kind,
+            namespace=said.namespace,
+            id=said.id,
+            containerd_address=said.containerd_address,
+            bundle_dir=said.bundle_dir,
+            name=said.name,
+            oci_runtime=said.oci_runtime,
+            oci_root=said.oci_root,
+            graph_root=said.graph_root,
+            run_root=said.run_root,
+            log_path=said.log_path,
+            exit_dir=said.exit_dir,
+            pid_file=said.pid_file,
+            process_state=row.state.decode(errors="replace"),
+            wchan=detail.wchan_of(self._proc, row),
+            exe=exe,
+            uid=uid or 0,
+            children=tuple(self._children.get(row.pid, ())),
+            is_verified=exe is not None and self._can_verify(row),
+            nested_in=self._nested_in(row),
+        )
+
+    def _can_verify(self, row: Row) -> bool:
+        return detail.namespace_of(self._proc, row.pid, "pid") is not None
+
+    def _nested_in(self, row: Row) -> int | None:
+        """Pid of the init of the container that a process runs in; None on the host."""
+        outermost = below = None
+        at = row
+        for parent in ancestors(self._rows, row.pid):
+            if parent.pid in self.shims:
+                outermost, below = parent, at
+            at = parent
+        if outermost is not None and below is not None:
+            return below.pid
+        shape = self._shape(row.pid)
+        if shape is not None and not shape.is_monitor:
+            return self._top_of(row, lambda other: self._is_in_container(other.pid))
+        if self._is_foreign(row.pid) and not self._is_users_own(row):
+            return self._top_of(row, lambda other: self._is_foreign(other.pid))
+        return None
+
+    def _top_of(self, row: Row, belongs: Callable[[Row], bool]) -> int:
+        top = row.pid
+        for parent in ancestors(self._rows, row.pid):
+            if not belongs(parent):
+                break
+            top = parent.pid
+        return top
+
+    def _shape(self, pid: int) -> CgroupShape | None:
+        return self._cgroups.parse(self._cgroups.content(pid))[1]
+
+    def _is_in_container(self, pid: int) -> bool:
+        shape = self._shape(pid)
+        return shape is not None and not shape.is_monitor
+
+    def _is_foreign(self, pid: int) -> bool:
+        """Whether it lives in another pid namespace than the node's init."""
+        own = detail.namespace_of(self._proc, pid, "pid")
+        if own is not None and self._pid_namespace is not None:
+            return own != self._pid_namespace
+        return len(detail.ns_pids_of(self._proc, pid)) > 1
+
+    def _is_users_own(self, row: Row) -> bool:
+        """Whether a rootless user's helper made its namespaces."""
+        uid = detail.uid_of(self._proc, row.pid)
+        return any(
+            parent.comm == b"rootlesskit" and detail.uid_of(self._proc, parent.pid) == uid
+            for parent in ancestors(self._rows, row.pid)
+        )
+
+    # Processes of containers
+
+    def _note_family(self, pid: int, shim: Shim) -> None:
+        """A monitor and everything below it."""
+        self._note_plain(self._rows[pid], cmdline=True)
+        firsts = set(shim.children)
+        for below in descendants(self._children, pid):
+            row = self._rows.get(below)
+            if row is None or (below in self.processes and below not in firsts):
+                continue
+            if below in self.shims:
+                continue
+            self.note_container_process(row, is_init=below in firsts, shim=shim.key)
+
+    def _find_unparented(self) -> None:
+        """Containers whose init no monitor parents."""
+        for row in tuple(self._rows.values()):
+            if row.pid in self.processes or row.ppid == KTHREADD or row.pid in (1, KTHREADD):
+                continue
+            if row.session != row.pid and row.ppid != 1:
+                continue
+            if not self._is_container_like(row.pid):
+                continue
+            self.note_container_process(row, is_init=True, shim=None)
+            for below in descendants(self._children, row.pid):
+                if below not in self.processes:
+                    self.note_container_process(self._rows[below], is_init=False, shim=None)
+
+    def _is_container_like(self, pid: int) -> bool:
+        content = self._cgroups.content(pid)
+        path, shape = self._cgroups.parse(content)
+        if shape is not None:
+            return not shape.is_monitor
+        if self._is_foreign(pid):
+            return True
+        own = detail.namespace_of(self._proc, pid, "mnt")
+        is_private = own is not None and own != self._mount_namespace
+        return is_private and not _is_of_a_unit(path)
+
+    def note_container_process(self, row: Row, *, is_init: bool, shim: ProcessKey | None) -> None:
+        """Read a container's process; of its init more than of the others."""
+        proc, pid = self._proc, row.pid
+        content = self._cgroups.content(pid)
+        path, shape = self._cgroups.parse(content)
+        self.processes[pid] = Process(
+            key=row.key,
+            ppid=row.ppid,
+            comm=row.comm.decode(errors="surrogateescape"),
+            state=row.state.decode(errors="replace"),
+            uid=detail.uid_of(proc, pid),
+            cmdline=detail.cmdline_of(proc, row),
+            exe=detail.exe_of(proc, row) if is_init else None,
+            cgroup=path,
+            ns_pids=detail.ns_pids_of(proc, pid) if is_init else (),
+            mount_namespace=detail.namespace_of(proc, pid, "mnt") if is_init else None,
+            pid_namespace=detail.namespace_of(proc, pid, "pid") if is_init else None,
+            container_id=None if shape is None or shape.is_monitor else shape.id,
+            shim=shim,
+            owner=None if shape is None else shape.owner,
+            is_frozen=self._cgroups.is_frozen(content) if is_init else None,
+            wchan=detail.wchan_of(proc, row),
+        )
+
+    # Daemons
+
+    def _find_daemon(self, row: Row) -> None:
+        kind = daemon_kind(row.comm)
+        assert kind is not None
+        exe = detail.exe_of(self._proc, row)
+        if exe is not None and not is_daemon_exe(kind, exe):
+            return
+        args = detail.arguments_of(self._proc, row)
+        if args is not None:
+            is_named = exe is not None or (bool(args) and is_daemon_exe(kind, args[0]))
+            if not args or not is_named or not is_daemon_call(kind, args):
+                return
+        uid = detail.uid_of(self._proc, row.pid)
+        nested_in = self._nested_in(row)
+        self.daemons[row.pid] = Daemon(
+            key=row.key,
+            kind=kind,
+            args=args or (),
+            options=options_of(self._view_of(row), kind, args or (), uid or 0),
+            exe=exe,
+            uid=uid,
+            process_state=row.state.decode(errors="replace"),
+            wchan=detail.wchan_of(self._proc, row),
+            nested_in=nested_in,
+            is_verified=exe is not None and self._can_verify(row),
+        )
+        if row.pid not in self.processes:
+            self._note_plain(row, cmdline=True)
+
+    def _view_of(self, row: Row) -> Host:
+        """The files as a daemon sees them: the node's, unless it has mounts of its own."""
+        own = detail.namespace_of(self._proc, row.pid, "mnt")
+        if own is None or own == self._mount_namespace or row.is_in_kernel:
+            return self._host
+        return self._host.in_container(row.pid)
+
+    # The rest
+
+    def _note_plain(self, row: Row, *, cmdline: bool = True) -> None:
+        """Read a process that belongs to no container."""
+        if row.pid in self.processes:
+            return
+        content = self._cgroups.content(row.pid)
+        path, shape = self._cgroups.parse(content)
+        self.processes[row.pid] = Process(
+            key=row.key,
+            ppid=row.ppid,
+            comm=row.comm.decode(errors="surrogateescape"),
+            state=row.state.decode(errors="replace"),
+            uid=detail.uid_of(self._proc, row.pid),
+            cmdline=detail.cmdline_of(self._proc, row) if cmdline else None,
+            cgroup=path,
+            container_id=None if shape is None or shape.is_monitor else shape.id,
+            owner=None if shape is None else shape.owner,
+            wchan=detail.wchan_of(self._proc, row),
+        )
+
+    def _note_ancestors(self) -> None:
+        for pid in tuple(self.processes):
+            for parent in ancestors(self._rows, pid):
+                if parent.pid in self.processes:
+                    break
+                self._note_plain(parent)
+
+
+def _is_of_a_unit(path: str | None) -> bool:
+    """Whether a cgroup is that of a service or a session: mounts of their own are common there."""
+    return any(part.endswith((".service", ".scope", ".slice")) for part in (path or "").split("/"))
