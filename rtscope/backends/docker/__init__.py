@@ -2,7 +2,6 @@
 
 import json
 from typing import Any, ClassVar, Self
-from urllib.parse import quote
 
 from rtscope.backends.base import Backend, Draft, Targets
 from rtscope.backends.docker.channel import DockerChannel
@@ -56,6 +55,8 @@ class DockerBackend:
 
     def document(self, ref: Ref, targets: Targets) -> Any:
         """What `docker inspect` shows of a container."""
+        from urllib.parse import quote
+
         path = f"/containers/{quote(ref.id, safe='')}/json"
         return self._channel.get_json(path, targets.host)[0]
 
@@ -116,6 +117,8 @@ class DockerBackend:
 def _path_for(scope: tuple[Ref, ...] | None) -> str:
     if scope is None or len(scope) > _SCOPE_MAX:
         return _LIST
+    from urllib.parse import quote
+
     filters = json.dumps({"id": sorted(ref.id for ref in scope)}, separators=(",", ":"))
     return f"{_LIST}&filters={quote(filters, safe='')}"
 

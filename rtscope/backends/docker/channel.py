@@ -5,7 +5,6 @@ import os
 import socket
 import time
 from typing import Any
-from urllib.parse import urlsplit
 
 from rtscope.backends.channel.dial import dial
 from rtscope.backends.channel.failure import Peer
@@ -132,6 +131,8 @@ class DockerChannel:
         self._reader = AnswerReader(self._sock)
 
     def _dial_tcp(self) -> socket.socket:
+        from urllib.parse import urlsplit
+
         url = urlsplit(self.address)
         # Source: docker's own client: either variable turns TLS on, only the first verifies.
         is_verified = bool(os.environ.get("DOCKER_TLS_VERIFY"))

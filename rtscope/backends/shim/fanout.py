@@ -151,7 +151,7 @@ class _Fanout:
     def __init__(self, host: Host, limit_s: float) -> None:
         self._host = host
         self._limit_s = limit_s
-        self._selector = selectors.DefaultSelector()
+        self._selector = selectors.PollSelector()
         self._open: dict[socket.socket, _Talk] = {}
         self.replies: dict[str, Reply] = {}
 
