@@ -81,7 +81,7 @@ def _showing(parser: ArgumentParser) -> None:
         "-o",
         metavar="FORMAT",
         default=SUPPRESS,
-        help="table, wide, json, jsonl, yaml, name, custom-columns=HEADER:PATH,…, jsonpath=…",
+        help="table, wide, json, jsonl, yaml, name, custom-columns=HEADER:PATH,..., jsonpath=...",
     )
     group.add_argument("--sort", metavar="COLUMN", default=SUPPRESS, help="-COLUMN reverses")
     group.add_argument("--no-trunc", action="store_true", default=SUPPRESS, help="cut nothing")
@@ -110,7 +110,7 @@ def _reading(parser: ArgumentParser) -> None:
     yes: dict[str, Any] = {"action": "store_true", "default": SUPPRESS}
     one: dict[str, Any] = {"default": SUPPRESS}
     group.add_argument(
-        "--host", metavar="ADDRESS", help="an endpoint to read too: unix://…, tcp://…", **many
+        "--host", metavar="ADDRESS", help="an endpoint to read too: unix://..., tcp://...", **many
     )
     group.add_argument(
         "--host-root", metavar="DIR", help="where the node's file systems are mounted", **one

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from rtscope.cli.terminal import note
+from rtscope.config.deadlines import Deadlines
 from rtscope.config.settings import Settings
 from rtscope.errors import ExitCode, UsageError
 from rtscope.model.inventory import Inventory
@@ -83,8 +84,25 @@ def reading_of(args: Namespace, needs: Iterable[str] = ()) -> Reading:
 
 
 def settings_of(args: Namespace) -> Settings:
-    """Flags over environment over files."""
-    return Settings()
+    """Flags over environment over files.
+
+    Raises:
+        UsageError: a flag's value is not understood.
+    """
+    deadlines = Deadlines()
+    if args.timeout is not None:
+        limit = parse_duration(str(args.timeout))
+        if limit <= 0:
+            raise UsageError(f"--timeout {args.timeout}: more than 0")
+        deadlines = deadlines.scaled_to(limit)
+    return Settings(
+        hosts=tuple(args.host),
+        host_root=args.host_root or os.environ.get("RTSCOPE_HOST_ROOT") or "/",
+        is_nested=args.nested,
+        may_activate=args.activate,
+        deadlines=deadlines,
+        environ=dict(os.environ),
+    )
 
 
 def say_notes(inventory: Inventory, args: Namespace) -> None:

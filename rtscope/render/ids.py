@@ -19,6 +19,8 @@ def short_ids(containers: Iterable[Container]) -> dict[str, str]:
     """
     every = list(containers)
     ids = sorted({container.id for container in every})
+    if not ids:
+        return {}
     needed: dict[str, int] = {}
     for before, here, after in zip(["", *ids[:-1]], ids, [*ids[1:], ""], strict=True):
         common = max(_common(before, here), _common(here, after))
