@@ -34,7 +34,7 @@ from tests.contract.backend_cases import (
     open_directory,
     targets,
 )
-from tests.contract.grpc_servers import PATIENT_S, raw_server
+from tests.contract.grpc_servers import PATIENT_S, raw_server, wait_until
 
 TASK_V2 = "containerd.task.v2.Task"
 TASK_V3 = "containerd.task.v3.Task"
@@ -291,22 +291,36 @@ def test_observe_task_that_the_shim_does_not_know_vanished(place: Place):
     assert len(found.bundles) == 1
 
 
-def test_observe_silent_shim_delays_no_other(place: Place):
+def test_observe_slow_shim_delays_no_other(place: Place):
+    names = {f"c{number}" for number in range(40)}
+    others = [FakeShim(TASK_V3, {name: "RUNNING"}) for name in sorted(names)]
+    slow = FakeShim(TASK_V3, {"a-slow": "RUNNING"})
+
+    def answer_last(connection: socket.socket) -> None:
+        wait_until(lambda: all(shim.asked for shim in others))
+        slow(connection)
+
+    place.bootstrap(place.bundle("a-slow"), place.listen("a-slow", answer_last))
+    for shim in others:
+        (name,) = shim.tasks
+        place.bootstrap(place.bundle(name), place.listen(name, shim))
+    found = place.observe()
+    assert {t.ref.id for t in found.tasks} == {*names, "a-slow"}
+    assert found.gaps == ()
+
+
+def test_observe_silent_shim_is_a_gap_of_its_container(place: Place):
     release = threading.Event()
 
-    def silent(connection: socket.socket) -> None:
+    def mute(connection: socket.socket) -> None:
         assert release.wait(PATIENT_S)
 
-    place.bootstrap(place.bundle("mute"), place.listen("mute", silent))
-    for number in range(40):
-        name = f"c{number}"
-        shim = FakeShim(TASK_V3, {name: "RUNNING"})
-        place.bootstrap(place.bundle(name), place.listen(name, shim))
-    found = place.observe(Deadlines(shim_s=5))
+    place.bootstrap(place.bundle("mute"), place.listen("mute", mute))
+    found = place.observe(HASTY)
     release.set()
-    assert {t.ref.id for t in found.tasks} == {f"c{n}" for n in range(40)}
     (gap,) = found.gaps
-    assert (gap.subject, gap.reason) == ("mute", Reason.SILENT)
+    assert (gap.subject, gap.missing, gap.reason) == ("mute", "task", Reason.SILENT)
+    assert len(found.bundles) == 1
     assert found.endpoint.state is EndpointState.OK
 
 
