@@ -1,6 +1,5 @@
 """Nodes of the chain as `tree` and the view draw it."""
 
-
 from rtscope.model.facts import fact
 from rtscope.model.state import Layer, Verdict
 

@@ -51,6 +51,9 @@ class ShimBackend:
             for bundle, shim in ShimIndex(targets.kernel).pair(_bundles(reader, draft, targets))
         ]
         draft.add(*(bundle for bundle, _ in served))
+        if targets.scope is not None and "specs" in targets.needs:
+            # What is described, not asked: no shim is asked twice in a run.
+            return draft.observation()
         inquiry = _Inquiry(draft, targets, self._deadlines.shim_s)
         for group in _groups_of(served, draft):
             inquiry.prepare(group)

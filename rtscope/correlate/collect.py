@@ -1,0 +1,199 @@
+"""Asks every source once, each in a thread of its own, and comes back in time whatever happens."""
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+
+from rtscope.backends.base import Draft, Targets
+from rtscope.backends.registry import backend_of
+from rtscope.config.settings import Settings
+from rtscope.correlate.discover import discover
+from rtscope.correlate.fold import fold
+from rtscope.errors import RtscopeError
+from rtscope.model.facts import replace
+from rtscope.model.observation import Endpoint, Observation
+from rtscope.model.refs import Ref
+from rtscope.model.state import EndpointState, Reason
+from rtscope.procfs.host import Host
+from rtscope.procfs.node import read_node
+from rtscope.procfs.scan import observe_kernel
+
+RENDER_SHARE = 0.1
+"""Part of the verb's limit that is kept for joining and printing."""
+
+_REASON_OF = {
+    EndpointState.STOPPED: Reason.SILENT,
+    EndpointState.BLOCKED: Reason.BLOCKED,
+    EndpointState.DEAD: Reason.REFUSED,
+    EndpointState.DENIED: Reason.DENIED,
+    EndpointState.INACTIVE: Reason.INACTIVE,
+    EndpointState.ABSENT: Reason.ABSENT,
+}
+
+Heard = Callable[[Observation], None]
+
+
+def collect(
+    settings: Settings,
+    *,
+    needs: frozenset[str] = frozenset(),
+    on_observation: Heard | None = None,
+) -> tuple[Observation, ...]:
+    """Everything the node says within the verb's limit; the kernel's observation first.
+
+    A source that is not done by then is in the answer as silent; its thread is left behind, and the
+    caller leaves by `os._exit`.
+    """
+    end = time.monotonic() + settings.deadlines.verb_s * (1 - RENDER_SHARE)
+    host = Host(settings.host_root)
+    node = read_node(host)
+    kernel = observe_kernel(host, node)
+    targets = Targets(
+        node=node, host=host, deadlines=settings.deadlines, kernel=kernel, needs=needs
+    )
+    round_ = Round(targets, end, on_observation)
+    if on_observation is not None:
+        on_observation(kernel)
+    found = round_.ask(discover(kernel, host, settings))
+    return (kernel, *_with_specs(found, targets, end))
+
+
+def observe_endpoint(endpoint: Endpoint, targets: Targets) -> Observation:
+    """One source; whatever it throws becomes a gap, and what must not be dialled is not."""
+    if endpoint.skip is not None:
+        return skipped(endpoint, targets)
+    try:
+        backend = backend_of(endpoint.kind).connect(endpoint, targets.deadlines)
+        try:
+            return backend.observe(targets)
+        finally:
+            backend.close()
+    except RtscopeError as error:
+        return _failed(endpoint, targets, Reason.UNSUPPORTED, error.message)
+    except Exception as error:  # noqa: BLE001  # a plug-in's mistake must not end the listing
+        return _failed(endpoint, targets, Reason.MALFORMED, f"{endpoint.kind} backend: {error!r}")
+
+
+def skipped(endpoint: Endpoint, targets: Targets) -> Observation:
+    """What stands for a source that was left alone, with the reason."""
+    draft = Draft(endpoint, targets)
+    state = endpoint.skip or EndpointState.UNKNOWN
+    draft.describe(state=state)
+    reason = _REASON_OF.get(state)
+    if reason is not None and reason is not Reason.ABSENT:
+        draft.gap("everything", reason, endpoint.skip_detail)
+    return draft.observation()
+
+
+def silent(endpoint: Endpoint, targets: Targets, detail: str) -> Observation:
+    """What stands for a source that is not done when time is up."""
+    draft = Draft(endpoint, targets)
+    draft.describe(state=EndpointState.SILENT)
+    draft.gap("everything", Reason.SILENT, detail)
+    return draft.observation()
+
+
+def _failed(endpoint: Endpoint, targets: Targets, reason: Reason, detail: str) -> Observation:
+    draft = Draft(endpoint, targets)
+    draft.describe(state=EndpointState.MALFORMED)
+    draft.gap("everything", reason, detail)
+    return draft.observation()
+
+
+class Round:
+    """One question to every endpoint, side by side."""
+
+    def __init__(self, targets: Targets, end: float, on_observation: Heard | None) -> None:
+        self._targets = targets
+        self._end = end
+        self._on_observation = on_observation
+        self._answers: queue.SimpleQueue[tuple[int, Observation]] = queue.SimpleQueue()
+
+    def ask(self, endpoints: Sequence[Endpoint]) -> list[Observation]:
+        """Observations in the order of the endpoints."""
+        got: dict[int, Observation] = {}
+        waiting: list[int] = []
+        unthreaded: list[int] = []
+        # What is not dialled, and what needs only files, is quick: daemons first.
+        for number in sorted(range(len(endpoints)), key=lambda n: _rank(endpoints[n])):
+            if endpoints[number].skip is not None:
+                got[number] = self._heard(skipped(endpoints[number], self._targets))
+            elif self._start(number, endpoints[number]):
+                waiting.append(number)
+            else:
+                unthreaded.append(number)
+        self._in_turn(unthreaded, endpoints, got)
+        self._gather(len(waiting), got)
+        for number in waiting:
+            if number not in got:
+                limit = self._targets.deadlines.verb_s
+                detail = f"{endpoints[number].address}: not done within {limit:g} s"
+                got[number] = self._heard(silent(endpoints[number], self._targets, detail))
+        return [got[number] for number in range(len(endpoints))]
+
+    def _heard(self, observation: Observation) -> Observation:
+        if self._on_observation is not None:
+            self._on_observation(observation)
+        return observation
+
+    def _start(self, number: int, endpoint: Endpoint) -> bool:
+        def work() -> None:
+            self._answers.put((number, observe_endpoint(endpoint, self._targets)))
+
+        try:
+            threading.Thread(target=work, daemon=True, name=endpoint.source).start()
+        except RuntimeError:
+            return False
+        return True
+
+    def _in_turn(
+        self, numbers: Iterable[int], endpoints: Sequence[Endpoint], got: dict[int, Observation]
+    ) -> None:
+        """Where no thread can start: one source after another, while there is time."""
+        alone = replace(self._targets, may_thread=False)
+        for number in numbers:
+            if time.monotonic() < self._end:
+                got[number] = self._heard(observe_endpoint(endpoints[number], alone))
+            else:
+                observation = _failed(
+                    endpoints[number], alone, Reason.UNSUPPORTED, "no thread available"
+                )
+                got[number] = self._heard(observation)
+
+    def _gather(self, count: int, got: dict[int, Observation]) -> None:
+        for _ in range(count):
+            try:
+                number, observation = self._answers.get(
+                    timeout=max(0.0, self._end - time.monotonic())
+                )
+            except queue.Empty:
+                return
+            got[number] = self._heard(observation)
+
+
+def _rank(endpoint: Endpoint) -> int:
+    order = ("containerd", "cri", "docker", "podman", "shim")
+    return order.index(endpoint.kind) if endpoint.kind in order else len(order)
+
+
+def _with_specs(
+    found: Sequence[Observation], targets: Targets, end: float
+) -> tuple[Observation, ...]:
+    """The bundles' own files for containers that nobody described, if there is time.
+
+    Asked for by scope, so that no shim is asked twice.
+    """
+    described: set[Ref] = set()
+    for observation in found:
+        described |= {record.ref for record in observation.containers}
+        described |= {sandbox.ref for sandbox in observation.sandboxes}
+    answer = []
+    for observation in found:
+        bare = tuple(bundle.ref for bundle in observation.bundles if bundle.ref not in described)
+        if bare and time.monotonic() < end:
+            wider = replace(targets, scope=bare, needs=targets.needs | {"specs"})
+            answer.append(fold(observation, observe_endpoint(observation.endpoint, wider)))
+        else:
+            answer.append(observation)
+    return tuple(answer)
