@@ -273,6 +273,8 @@ def test_observe_silence_ends_at_the_deadline_and_keeps_the_connection(tmp_path:
         silent = backend.observe(targets())
         assert only_gap(silent).reason is Reason.SILENT
         assert silent.endpoint.state is EndpointState.SILENT
+        assert silent.endpoint.connect_ms is not None
+        assert silent.endpoint.first_answer_ms is None
         release.set()
         late = backend.observe(targets())
         for _ in range(100):

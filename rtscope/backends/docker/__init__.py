@@ -67,11 +67,13 @@ class DockerBackend:
     def _list(self, path: str, draft: Draft, targets: Targets) -> list[Any]:
         """A list from the daemon; the first one tells how it answered and what it is."""
         draft.asked(f"GET {path}")
-        documents, answer = self._channel.get_json(path, targets.host)
+        try:
+            documents, answer = self._channel.get_json(path, targets.host)
+        finally:
+            if self._channel.connect_ms is not None:
+                draft.connected(self._channel.connect_ms)
         if not isinstance(documents, list):
             raise BackendError(f"docker at {self._endpoint.address}: the answer is not a list")
-        if self._channel.connect_ms is not None:
-            draft.connected(self._channel.connect_ms)
         draft.answered(self._channel.first_answer_ms)
         server = answer.headers.get("server")
         self._is_docker = server is None or server.startswith("Docker/")

@@ -117,6 +117,7 @@ class DockerChannel:
         self._sent_at = time.monotonic()
 
     def _connect(self, host: Host) -> None:
+        self.connect_ms = None
         started_at = time.monotonic()
         scheme, separator, rest = self.address.partition("://")
         if not separator or scheme == "unix":

@@ -171,21 +171,24 @@ class _Inquiry:
 
     def _keep(self, served: _Served, answer: bytes | BackendError) -> None:
         bundle, shim = served
-        who = f"shim {shim.key.pid}" if shim is not None else "shim"
         if isinstance(answer, BackendError):
             is_gone = isinstance(answer, RpcError) and answer.code == NOT_FOUND
             reason = Reason.VANISHED if is_gone else reason_of(answer)
-            detail = f"{who}: {answer.message}"
-            if answer.hint is not None:
-                detail = f"{detail} ({answer.hint})"
-            self._draft.gap("task", reason, detail, subject=bundle.ref.id)
+            self._gap(served, reason, answer.message, answer.hint)
             return
         task = _task_from(answer, bundle, shim)
         if task is None:
-            detail = f"{who} at {bundle.shim_address}: the answer is not protobuf"
-            self._draft.gap("task", Reason.MALFORMED, detail, subject=bundle.ref.id)
+            why = f"shim at {bundle.shim_address}: the answer is not protobuf"
+            self._gap(served, Reason.MALFORMED, why)
         else:
             self._draft.add(task)
+
+    def _gap(self, served: _Served, reason: Reason, why: str, hint: str | None = None) -> None:
+        bundle, shim = served
+        notes = [f"pid {shim.key.pid}"] if shim is not None else []
+        notes += [hint] if hint is not None else []
+        detail = f"{why} ({', '.join(notes)})" if notes else why
+        self._draft.gap("task", reason, detail, subject=bundle.ref.id)
 
 
 def _is_unimplemented(answer: bytes | BackendError) -> bool:
