@@ -1,9 +1,9 @@
 """What redaction took out."""
 
-from dataclasses import dataclass
+from rtscope.model.facts import fact
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@fact
 class Removed:
     """One value that was taken out.
 

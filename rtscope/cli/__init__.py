@@ -17,7 +17,6 @@ COMMANDS: tuple[tuple[str, str], ...] = (
     ("tree", "draw the chain from daemon to process"),
     ("sources", "show every endpoint: how it was found, how it answered"),
     ("observe", "save what the node says to a file, redacted"),
-    ("config", "print the effective configuration and where each value came from"),
     ("completion", "print a completion script for bash, zsh or fish"),
     ("version", "print the version, and those of Python and of the libraries"),
 )
@@ -62,6 +61,8 @@ def _offer_to_oom_killer() -> None:
 
 def _leave(code: int) -> None:
     for stream in (sys.stdout, sys.stderr):
+        if stream is None:  # was closed before we started
+            continue
         try:
             stream.flush()
         except (OSError, ValueError):

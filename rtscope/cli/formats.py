@@ -3,10 +3,10 @@
 import json
 from argparse import Namespace
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from rtscope.errors import UsageError
+from rtscope.model.facts import fact
 from rtscope.render.document import Document, lines_of
 from rtscope.render.text import Cell, Paper, Shape, table
 
@@ -16,7 +16,7 @@ DATA = frozenset({"json", "jsonl", "yaml", "jsonpath", "custom-columns"})
 """Formats that are made from the JSON document."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@fact
 class Format:
     """One output format and its argument."""
 

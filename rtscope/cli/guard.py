@@ -95,7 +95,14 @@ def _append(path: str, text: str) -> bool:
 
 
 def _prepare_streams() -> None:
-    """What cannot be encoded is escaped instead of raising."""
+    """What cannot be encoded is escaped instead of raising; a closed stream becomes /dev/null.
+
+    Otherwise the next file or socket would get the number of stdout, and our output with it.
+    """
+    for name in ("stdin", "stdout", "stderr"):
+        if getattr(sys, name) is None:
+            mode = "r" if name == "stdin" else "w"
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115 - stays
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:

@@ -63,7 +63,8 @@ def build(only: str | None = None) -> Parser:
     )
     parser.add_argument("--version", "-V", action="version", version=f"rtscope {__version__}")
     add_common(parser)
-    verbs = parser.add_subparsers(dest="verb", metavar="VERB", title="verbs")
+    # prog is given because making it up would cost an import of shutil
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", title="verbs", prog="rtscope")
     for verb, summary in COMMANDS:
         if only not in (None, verb):
             verbs.add_parser(verb, help=summary, add_help=False)
@@ -92,7 +93,10 @@ def dispatch(argv: Sequence[str]) -> int:
     Raises:
         UsageError: the command line is wrong.
     """
-    args = build(verb_of(argv)).parse_args(list(argv), blank())
+    args, rest = build(verb_of(argv)).parse_known_args(list(argv), blank())
+    if rest:
+        words = ["rtscope", args.verb, "--help"] if args.verb else ["rtscope", "--help"]
+        raise UsageError(f"unrecognized arguments: {' '.join(rest)}", " ".join(words))
     if args.verb is None:
         from rtscope.cli import tui
 

@@ -3,12 +3,12 @@
 import os
 from argparse import Namespace
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
 
 from rtscope.cli.terminal import note
 from rtscope.config.deadlines import Deadlines
 from rtscope.config.settings import Settings
 from rtscope.errors import ExitCode, UsageError
+from rtscope.model.facts import replace
 from rtscope.model.inventory import Inventory
 from rtscope.model.observation import Endpoint, Observation
 from rtscope.model.state import EndpointState
@@ -19,24 +19,27 @@ from rtscope.render.notes import (
     recording_note,
     silent_endpoints,
 )
+from rtscope.render.units import parse_duration
 
 DEMO_FILE = os.path.join(os.path.dirname(os.path.dirname(__file__)), "demo", "node.json.gz")
 DEMO_PLACE = "--demo"
 
 
-@dataclass(slots=True)
 class Reading:
     """One verb's way to the node; `take` may be called again and again (`--watch`).
 
     Attributes:
         place: File that is shown instead of the node; None for the live node.
+        previous: What the last round knew.
     """
 
-    args: Namespace
-    needs: frozenset[str]
-    place: str | None
-    settings: Settings
-    previous: Inventory | None = None
+    __slots__ = ("needs", "place", "previous", "settings")
+
+    def __init__(self, needs: frozenset[str], place: str | None, settings: Settings) -> None:
+        self.needs = needs
+        self.place = place
+        self.settings = settings
+        self.previous: Inventory | None = None
 
     def observations(self) -> tuple[Observation, ...]:
         """What every source says now, or said when it was recorded."""
@@ -80,7 +83,7 @@ def reading_of(args: Namespace, needs: Iterable[str] = ()) -> Reading:
         if not os.path.exists(DEMO_FILE):
             raise UsageError("--demo: this installation has no demo node", f"missing: {DEMO_FILE}")
         place = DEMO_PLACE
-    return Reading(args=args, needs=frozenset(needs), place=place, settings=settings_of(args))
+    return Reading(frozenset(needs), place, settings_of(args))
 
 
 def settings_of(args: Namespace) -> Settings:

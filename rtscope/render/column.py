@@ -1,9 +1,9 @@
 """What a column is: header, cell, sort value and layout in one object."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 
+from rtscope.model.facts import fact, field
 from rtscope.model.inventory import Container
 from rtscope.render.style import Style
 from rtscope.render.text import Cell, Shape
@@ -12,7 +12,7 @@ SortValue = tuple[int, float, str]
 """Comparable whatever the type was: what is unknown sorts last."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@fact
 class Context:
     """What a cell needs beside its container.
 
@@ -32,7 +32,7 @@ def _no_style(_container: Container) -> Style:
     return Style.PLAIN
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@fact
 class Column:
     """One column.
 

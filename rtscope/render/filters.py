@@ -1,10 +1,10 @@
 """`--filter KEY=VALUE`: the same key means or, different keys mean and."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from rtscope.errors import UsageError
+from rtscope.model.facts import fact
 from rtscope.model.inventory import Container
 from rtscope.model.state import Engine, Layer, State, Verdict
 from rtscope.render.words import plain_word
@@ -15,7 +15,7 @@ _ALIASES = {"status": "state", "ancestor": "image", "uid": "user"}
 """What users of docker type."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@fact
 class Filter:
     """One `KEY=VALUE`."""
 

@@ -1,9 +1,9 @@
 """Which containers a listing shows, and in which order."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from datetime import datetime
 
+from rtscope.model.facts import fact
 from rtscope.model.inventory import Container, Inventory
 from rtscope.model.state import Engine, State, Verdict
 from rtscope.render.columns import column, last_change
@@ -16,7 +16,7 @@ _NARROWING_KEYS = frozenset({"engine", "nested", "user", "runtime", "pid", "id"}
 """Filters that say which origin is meant: with one of these, none is hidden."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@fact
 class Selection:
     """What the user asked to see.
 

@@ -1,8 +1,8 @@
 """The table of sources, and the sentences that say where a fault lies."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 
+from rtscope.model.facts import fact
 from rtscope.model.inventory import Container, Inventory
 from rtscope.model.observation import Endpoint
 from rtscope.model.state import ANSWERED, EndpointState, Engine, Layer, State, Verdict
@@ -26,7 +26,7 @@ _ENGINE_KINDS = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@fact
 class SourceColumn:
     """One column of the table of sources."""
 

@@ -1,8 +1,8 @@
 """The one table: cells in, aligned lines out. Lines are never wrapped."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from rtscope.model.facts import fact
 from rtscope.render.escape import visible
 from rtscope.render.style import Style, paint
 from rtscope.render.width import cut, pad, width
@@ -10,7 +10,7 @@ from rtscope.render.width import cut, pad, width
 GAP = 2
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@fact
 class Shape:
     """How one column of a table is laid out.
 
@@ -27,7 +27,7 @@ class Shape:
     max_width: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@fact
 class Cell:
     """One cell: foreign text is made harmless by the table itself."""
 
@@ -35,7 +35,7 @@ class Cell:
     style: Style = Style.PLAIN
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@fact
 class Paper:
     """What a table or a tree is drawn on.
 

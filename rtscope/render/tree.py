@@ -1,9 +1,9 @@
 """The chain as a drawn tree: `node → daemon → namespace → container → shim → process`."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 
 from rtscope.correlate.nodes import TreeNode
+from rtscope.model.facts import fact, replace
 from rtscope.model.state import Verdict
 from rtscope.render.escape import visible
 from rtscope.render.ids import SHORT_ID, is_hex_id
@@ -18,7 +18,7 @@ PROCESSES_SHOWN = 6
 _PROCESS_KINDS = frozenset({"process", "cgroup"})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@fact
 class Branches:
     """The signs that a tree is drawn with."""
 

@@ -1,6 +1,5 @@
 """What each command line loads: the price of a prompt answer at 3 a.m."""
 
-import json
 import subprocess
 import sys
 
@@ -12,13 +11,13 @@ HEAVY = (
 )  # fmt: skip
 
 PROBE = """
-import json, sys
+import sys
 sys.stdout = open("/dev/null", "w")
 from rtscope.cli import run
 try:
     run(sys.argv[1:])
 finally:
-    print(json.dumps(sorted(sys.modules)), file=sys.__stdout__)
+    print(" ".join(sys.modules), file=sys.__stdout__)
 """
 
 
@@ -30,7 +29,7 @@ def modules_after(*words):
         timeout=60,
         check=True,
     )
-    return set(json.loads(result.stdout))
+    return set(result.stdout.split())
 
 
 def test_version_loads_next_to_nothing():
@@ -40,7 +39,8 @@ def test_version_loads_next_to_nothing():
 
 @pytest.mark.parametrize("words", [("--help",), ("ps", "--help"), ("tree", "--help")])
 def test_help_loads_nothing_heavy(words):
-    assert not modules_after(*words) & {*HEAVY, "grpc", "google.protobuf"}
+    heavy = {*HEAVY, "grpc", "google.protobuf"} - {"shutil"}  # argparse asks it for the width
+    assert not modules_after(*words) & heavy
 
 
 @pytest.mark.parametrize("verb", ["ps", "tree", "sources"])
