@@ -315,11 +315,14 @@ def test_observe_silent_shim_is_a_gap_of_its_container(place: Place):
     def mute(connection: socket.socket) -> None:
         assert release.wait(PATIENT_S)
 
-    place.bootstrap(place.bundle("mute"), place.listen("mute", mute))
+    path = place.bundle("mute")
+    place.bootstrap(path, place.listen("mute", mute))
+    place.shim(path, 77)
     found = place.observe(HASTY)
     release.set()
     (gap,) = found.gaps
     assert (gap.subject, gap.missing, gap.reason) == ("mute", "task", Reason.SILENT)
+    assert gap.detail.startswith(f"shim 77 at unix://{place.state}/mute.sock: ")
     assert len(found.bundles) == 1
     assert found.endpoint.state is EndpointState.OK
 

@@ -185,9 +185,10 @@ class _Inquiry:
 
     def _gap(self, served: _Served, reason: Reason, why: str, hint: str | None = None) -> None:
         bundle, shim = served
-        notes = [f"pid {shim.key.pid}"] if shim is not None else []
-        notes += [hint] if hint is not None else []
-        detail = f"{why} ({', '.join(notes)})" if notes else why
+        if shim is not None:
+            # The pid stands second: it tells whose gap it is where two containers share an id.
+            why = f"shim {shim.key.pid} {why.removeprefix('shim ')}"
+        detail = why if hint is None else f"{why} ({hint})"
         self._draft.gap("task", reason, detail, subject=bundle.ref.id)
 
 
