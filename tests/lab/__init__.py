@@ -14,6 +14,10 @@ the session: read from them, and put back what you change. For faults make a nod
     with many(100) as crowd:                                    # running containers, no population
         ...
 
+`faults` stops, kills, freezes, hides and replaces parts of a lab, makes a process in state D and a
+file system that blocks; `node.kill_daemon`, `restart_daemon`, `second_containerd` (again a `t-run`
+in `default`) and `nested_engine` change the node. `residue` tells what a lab left behind.
+
 `node.layout` has the paths, `node.clients` the engines' clients (`docker` is the API, `ctr`,
 `podman`, `oci(runtime, ...)`, `docker_cli`), `node.daemons` the processes, `node.path` the PATH of
 the generation's binaries. `node.population()` is computed from those clients, never by rtscope; an
@@ -38,6 +42,10 @@ and the population is
     ctr      default: t-run t-paused t-stopped t-notask t-crun t-weird t-gvisor t-youki, with older
              containerds t-runcv1 (1.6, 1.7) and t-linux1 (1.6); lab2: a second t-run
     CRI      pods web(app, sidecar, init: exited) gone(stopped) crunpod(handler crun)
-    podman   p-run p-paused p-exited(3) p-crun p-weird, pod p-pod with p-pod-a
+    podman   p-run p-paused p-exited(3) p-crun p-weird, pod p-pod with p-pod-a; p-crun has an OCI
+             root of its own: `clients.podman(..., runtime="crun")` acts on it, the service cannot
     bare     r-run r-paused r-created r-stopped, c-crun, g-run, y-run y-paused y-created y-stopped
+
+Environment: RTSCOPE_LAB_DIR (labs, default /tmp/rtscope-lab), RTSCOPE_LAB_CACHE (engines, default
+/var/tmp/rtscope-lab/engines), RTSCOPE_REQUIRE_LAB=1 (a lab that cannot be is a failure, no skip).
 """
