@@ -1,0 +1,125 @@
+"""rtscope starts where little is left: no HOME, few descriptors, no threads, little memory."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+
+import pytest
+
+from tests.lab import asking, conftest
+from tests.lab.node import Node
+
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(300)]
+
+VERBS = (("ps", "-a", "--all-runtimes"), ("tree",), ("sources",))
+NAMES = ("d-run", "t-run", "p-run")
+
+
+@pytest.fixture(scope="module")
+def node_here() -> Iterator[Node]:
+    conftest.require_lab("forky")
+    with Node(engines=("containerd", "docker", "podman", "runc")) as node:
+        yield node
+
+
+def shell(script: str, verb: Sequence[str]) -> "subprocess.CompletedProcess[str]":
+    """The verb as JSON below a shell script that makes the surroundings poor first."""
+    return subprocess.run(
+        ["sh", "-c", f'{script}\nexec "$@"', "sh", asking.RTSCOPE, *verb, "-o", "json"],
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        timeout=90,
+        check=False,
+    )
+
+
+def assert_answers(script: str, *, names: Sequence[str] = NAMES) -> None:
+    for verb in VERBS:
+        done = shell(script, verb)
+        assert done.returncode == 0, (verb, done.stderr[-2000:])
+        assert "Traceback" not in done.stderr
+        document = json.loads(done.stdout)
+        if verb[0] == "ps":
+            listed = {row["name"] for row in document["containers"]}
+            assert set(names) <= listed, (set(names) - listed, done.stderr[-2000:])
+
+
+def test_without_home_and_with_an_empty_environment(node_here: Node) -> None:
+    for verb in VERBS:
+        done = subprocess.run(
+            ["env", "-i", asking.RTSCOPE, *verb],
+            capture_output=True, text=True, timeout=90, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        assert "Traceback" not in done.stderr
+
+
+def test_with_64_descriptors(node_here: Node) -> None:
+    assert_answers("ulimit -n 64")
+
+
+def test_with_every_file_system_read_only(node_here: Node) -> None:
+    inside = "mount --make-rprivate / && mount -o remount,bind,ro /"
+    assert_answers(f"""exec unshare -m sh -c '{inside} && exec "$@"' sh "$@" """)
+
+
+def _cgroup(controller: str, node: Node, setting: str, value: str) -> Iterator[str]:
+    path = f"/sys/fs/cgroup/{controller}{node.layout.cgroup}/poor"
+    os.makedirs(path, exist_ok=True)
+    with open(os.path.join(path, setting), "w", encoding="ascii") as file:
+        file.write(value)
+    yield path
+    os.rmdir(path)
+
+
+@pytest.fixture
+def no_new_process(node_here: Node) -> Iterator[str]:
+    yield from _cgroup("pids", node_here, "pids.max", "1")
+
+
+@pytest.fixture
+def little_memory(node_here: Node) -> Iterator[str]:
+    yield from _cgroup("memory", node_here, "memory.limit_in_bytes", str(100 << 20))
+
+
+def test_without_a_further_thread_or_process(node_here: Node, no_new_process: str) -> None:
+    assert_answers(f"echo $$ > {no_new_process}/cgroup.procs")
+
+
+def test_within_a_hundred_megabytes(node_here: Node, little_memory: str) -> None:
+    assert_answers(f"echo $$ > {little_memory}/cgroup.procs")
+
+
+def test_as_a_user_without_rights(node_here: Node) -> None:
+    script = "import os, sys; os.setgroups([]); os.setgid(65534); os.setuid(65534); "
+    script += "os.execv(sys.argv[1], sys.argv[1:])"
+    done = subprocess.run(
+        [sys.executable, "-c", script, asking.RTSCOPE, "ps", "-a", "--all-runtimes"],
+        capture_output=True, text=True, timeout=90, check=False,
+    )  # fmt: skip
+    if "can't open file" in done.stderr or "Permission denied: '" in done.stderr:
+        pytest.skip("the checkout cannot be read by other users")
+    assert "Traceback" not in done.stderr
+    assert done.returncode in (0, 5, 6), done.stderr
+    assert "denied" in done.stderr
+
+
+def test_with_a_full_disk_for_its_home(
+    node_here: Node, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("full")
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)], check=True)
+    try:
+        filler = os.open(folder / "filler", os.O_WRONLY | os.O_CREAT, 0o600)
+        try:
+            with pytest.raises(OSError, match="No space"):
+                for _ in range(100):
+                    os.write(filler, b"x" * 4096)
+        finally:
+            os.close(filler)
+        assert_answers(f"export HOME={folder} TMPDIR={folder} XDG_CONFIG_HOME={folder}")
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
