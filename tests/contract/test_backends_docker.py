@@ -10,7 +10,8 @@ from urllib.parse import unquote
 
 import pytest
 
-from rtscope.backends.docker import DockerBackend, http
+from rtscope.backends.channel import http
+from rtscope.backends.docker import DockerBackend
 from rtscope.config.deadlines import Deadlines
 from rtscope.errors import BackendDeniedError, BackendError
 from rtscope.model.observation import Endpoint, Gap, Observation

@@ -68,14 +68,14 @@ class DockerBackend:
         """A list from the daemon; the first one tells how it answered and what it is."""
         draft.asked(f"GET {path}")
         try:
-            documents, answer = self._channel.get_json(path, targets.host)
+            documents, headers = self._channel.get_json(path, targets.host)
         finally:
             if self._channel.connect_ms is not None:
                 draft.connected(self._channel.connect_ms)
         if not isinstance(documents, list):
             raise BackendError(f"docker at {self._endpoint.address}: the answer is not a list")
         draft.answered(self._channel.first_answer_ms)
-        server = answer.headers.get("server")
+        server = headers.get("server")
         self._is_docker = server is None or server.startswith("Docker/")
         draft.describe(version=version_from_server(server))
         return documents
