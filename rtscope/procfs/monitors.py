@@ -192,3 +192,14 @@ def _log_path(log: str | None) -> str | None:
         if log.startswith(driver):
             log = log[len(driver) :]
     return log if log.startswith("/") else None
+
+
+_RUNTIME_NAMES = ("runc", "crun", "youki", "runsc", "runsc-sandbox", "runsc-gofer")
+
+
+def oci_root_of_args(args: Sequence[str]) -> str | None:
+    """The `--root` of a process that is an OCI runtime; None for any other."""
+    if not args or os.path.basename(args[0]) not in _RUNTIME_NAMES:
+        return None
+    root = _value_of("--root", args) or _value_of("-root", args)
+    return root if root is not None and root.startswith("/") else None
