@@ -26,7 +26,7 @@ test-all: dev
 	@$(PY) -m tests.suite all
 
 lab-prepare: dev
-	@$(PY) -m tests.lab.prepare --suites forky,trixie
+	@$(PY) -m tests.lab.prepare --suites forky,trixie --youki
 
 lab-up: lab-prepare
 	@$(PY) -m tests.lab up $(NAME) --generation $(GENERATION)

@@ -51,7 +51,7 @@ LINT = Group(
 PREPARE = Group(
     name="prepare",
     commands=(
-        (sys.executable, "-m", "tests.lab.prepare", "--suites", "forky,trixie"),
+        (sys.executable, "-m", "tests.lab.prepare", "--suites", "forky,trixie", "--youki"),
         (sys.executable, "-m", "tests.contract.prepare"),
     ),
 )
