@@ -8,6 +8,7 @@ from typing import NoReturn, Protocol, cast
 from rtscope import __version__
 from rtscope.cli import COMMANDS
 from rtscope.cli.flags import add_common, blank
+from rtscope.cli.terminal import columns
 from rtscope.errors import ExitCode, UsageError
 
 DESCRIPTION = """\
@@ -34,6 +35,13 @@ class Command(Protocol):
         ...
 
 
+class Formatter(RawDescriptionHelpFormatter):
+    """Texts as they are written; the width without argparse's import of shutil."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, width=min(columns() or 100, 100) - 2)
+
+
 class Parser(ArgumentParser):
     """Raises UsageError where argparse would print and leave."""
 
@@ -58,13 +66,12 @@ def build(only: str | None = None) -> Parser:
         prog="rtscope",
         description=DESCRIPTION,
         epilog=EPILOG,
-        formatter_class=RawDescriptionHelpFormatter,
+        formatter_class=Formatter,
         allow_abbrev=False,
     )
     parser.add_argument("--version", "-V", action="version", version=f"rtscope {__version__}")
     add_common(parser)
-    # prog is given because making it up would cost an import of shutil
-    verbs = parser.add_subparsers(dest="verb", metavar="VERB", title="verbs", prog="rtscope")
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", title="verbs")
     for verb, summary in COMMANDS:
         if only not in (None, verb):
             verbs.add_parser(verb, help=summary, add_help=False)
@@ -74,7 +81,7 @@ def build(only: str | None = None) -> Parser:
             verb,
             help=summary,
             description=(module.__doc__ or "").strip(),
-            formatter_class=RawDescriptionHelpFormatter,
+            formatter_class=Formatter,
             allow_abbrev=False,
         )
         module.add_arguments(child)

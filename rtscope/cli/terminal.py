@@ -37,22 +37,24 @@ def is_terminal() -> bool:
 def paper_of(color: str, *, is_full: bool) -> Paper:
     """What a table is drawn on: a terminal of some width, or a pipe that gets everything."""
     return Paper(
-        columns=_columns() if is_terminal() else None,
+        columns=columns(),
         is_colour=_has_colour(color),
         is_unicode=can_unicode(),
         is_full=is_full,
     )
 
 
-def _columns() -> int | None:
+def columns() -> int | None:
+    """Cells of the terminal's line; None where stdout is no terminal."""
+    if not is_terminal():
+        return None
     text = os.environ.get("COLUMNS", "")
     if text.isdecimal() and int(text) > 0:
         return int(text)
     try:
-        columns = os.get_terminal_size(sys.stdout.fileno()).columns
+        return os.get_terminal_size(sys.stdout.fileno()).columns or 80
     except (OSError, ValueError):
         return 80
-    return columns or 80
 
 
 def lines() -> int:

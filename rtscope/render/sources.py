@@ -132,7 +132,7 @@ def chains(inventory: Inventory, *, arrow: str = "→") -> list[str]:
     sentences = [_of_engine(inventory, group, arrow) for _, group in sorted(groups.items())]
     sick = [c for c in containers if c.has_problem or c.verdict is Verdict.UNKNOWN]
     sick.sort(key=lambda c: (not c.has_problem, c.name or c.id))
-    sentences += [_of_container(inventory, c, arrow) for c in sick[:CONTAINERS_TOLD]]
+    sentences += [container_sentence(inventory, c, arrow) for c in sick[:CONTAINERS_TOLD]]
     if len(sick) > CONTAINERS_TOLD:
         rest = len(sick) - CONTAINERS_TOLD
         sentences.append(f"{rest} more like these: rtscope ps --problems")
@@ -182,7 +182,8 @@ def _shim_text(inventory: Inventory, pid: int) -> str:
     return f"{pid} ({word}, state {shim.process_state})"
 
 
-def _of_container(inventory: Inventory, container: Container, arrow: str) -> str:
+def container_sentence(inventory: Inventory, container: Container, arrow: str = "→") -> str:
+    """From its daemon to its init: each link with how it stands, then what is wrong."""
     steps = _daemon_steps(inventory, container)
     if container.shim_pid is not None:
         word = "silent" if _is_task_unknown(container) else _word(container, Layer.SHIM)

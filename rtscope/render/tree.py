@@ -15,6 +15,8 @@ from rtscope.render.words import verdict_style
 PROCESSES_SHOWN = 6
 """Children of one process that are drawn before the rest is counted."""
 
+_PLAIN_KINDS = frozenset({"node", "process", "daemon", "owner"})
+_SICK = frozenset({"stopped", "blocked", "silent", "dead", "T", "D", "Z"})
 _PROCESS_KINDS = frozenset({"process", "cgroup"})
 
 
@@ -123,8 +125,9 @@ def _draw(
         if isinstance(node, str):
             lines.append(_fitted(own, [(node, Style.DIM)], paper))
             continue
-        lines.append(_fitted(own, label(node), paper))
         children = _shown_children(node, every, paper)
+        has_process = any(isinstance(c, TreeNode) and c.pid == node.pid for c in children)
+        lines.append(_fitted(own, label(node, has_process=has_process), paper))
         for index, child in reversed(list(enumerate(children))):
             is_last = index == len(children) - 1
             branch, step = (signs.last, signs.empty) if is_last else (signs.fork, signs.through)
@@ -142,29 +145,53 @@ def _shown_children(
     return [*children[:PROCESSES_SHOWN], f"{paper.ellipsis} {rest} more processes (--no-trunc)"]
 
 
-def label(node: TreeNode) -> list[tuple[str, Style]]:
-    """The pieces of a node's line: kind, name, id, pid, state, detail, and what is wrong."""
+def label(node: TreeNode, *, has_process: bool = False) -> list[tuple[str, Style]]:
+    """The pieces of a node's line: kind, name, id, pid, state, detail, and what is wrong.
+
+    Args:
+        node: The node.
+        has_process: Its init is drawn below it, with its pid.
+    """
     pieces: list[tuple[str, Style]] = []
-    if node.kind not in ("node", "process"):
+    if node.kind not in _PLAIN_KINDS and not node.name.startswith(node.kind):
         pieces.append((node.kind, Style.DIM))
-    name = node.name
+    name = visible(node.name)
+    detail = visible(node.detail)
+    if node.kind == "process" and detail.startswith(node.name):
+        name, detail = detail, ""
     if name:
-        pieces.append((visible(name), Style.HEAD if node.kind == "node" else Style.PLAIN))
+        pieces.append((name, Style.HEAD if node.kind in ("node", "container") else Style.PLAIN))
     if node.id and node.id != node.name:
         pieces.append((_short(node.id), Style.DIM if name else Style.PLAIN))
-    if node.pid is not None:
-        pieces.append((f"pid {node.pid}", Style.PLAIN))
-    if node.state:
-        pieces.append((visible(node.state), _state_style(node)))
-    if node.detail:
-        pieces.append((visible(node.detail), Style.DIM))
+    if node.pid is not None and not (has_process and node.kind == "container"):
+        pieces.insert(0 if node.kind == "process" else len(pieces), _pid(node))
+    if node.state and not _is_quiet(node):
+        pieces.append((_state_word(node), _state_style(node)))
+    if detail:
+        pieces.append((detail, Style.DIM))
+    return pieces + _wrong(node)
+
+
+def _pid(node: TreeNode) -> tuple[str, Style]:
+    return (str(node.pid) if node.kind == "process" else f"pid {node.pid}", Style.DIM)
+
+
+def _wrong(node: TreeNode) -> list[tuple[str, Style]]:
     if node.verdict in (Verdict.DIFFERS, Verdict.MISSING, Verdict.UNKNOWN):
         sign = "?" if node.verdict is Verdict.UNKNOWN else "!"
         why = f": {visible(node.why)}" if node.why else ""
-        pieces.append((f"{sign} {node.verdict.value}{why}", verdict_style(node.verdict)))
-    elif node.why:
-        pieces.append((visible(node.why), Style.WARN))
-    return pieces
+        return [(f"{sign} {node.verdict.value}{why}", verdict_style(node.verdict))]
+    return [(visible(node.why), Style.WARN)] if node.why else []
+
+
+def _is_quiet(node: TreeNode) -> bool:
+    """A sleeping or running process is what everybody expects."""
+    return node.kind in ("process", "shim") and node.state in ("S", "R", "I")
+
+
+def _state_word(node: TreeNode) -> str:
+    state = node.state or ""
+    return f"state {visible(state)}" if len(state) == 1 else visible(state)
 
 
 def _short(identifier: str) -> str:
