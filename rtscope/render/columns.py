@@ -37,6 +37,13 @@ def since(container: Container) -> datetime | None:
     return container.created_at
 
 
+def name_text(container: Container, context: Context) -> str:
+    """The name; where it is only the id once more, as short as that."""
+    if container.name == container.id and not context.is_full:
+        return context.short_ids.get(container.key, container.id)
+    return container.name or ""
+
+
 def image_text(container: Container, context: Context) -> str:
     """The image as it was asked for; digests to 12 digits."""
     ref = container.image_ref or container.image_id or ""
@@ -139,7 +146,7 @@ COLUMNS: tuple[Column, ...] = (
         key="name",
         header="NAME",
         title="name that the engine gave it",
-        cell=lambda c, _: c.name or "",
+        cell=name_text,
         sort_value=lambda c: text_value(c.name),
         priority=0,
         min_width=14,

@@ -54,7 +54,10 @@ def _is_one_pod(found: Sequence[Container]) -> bool:
 
 def _described(inventory: Inventory, found: Sequence[Container]) -> str:
     names = exact_selectors(inventory.containers)
-    shown = [f"{names[c.key]} ({visible(c.name or c.id)})" for c in found[:_CANDIDATES]]
+    shown = [
+        f"{names[c.key]} ({visible(c.name or c.id)} of {visible(c.origin)})"
+        for c in found[:_CANDIDATES]
+    ]
     rest = len(found) - len(shown)
     return ", ".join(shown) + (f" and {rest} more" if rest else "")
 

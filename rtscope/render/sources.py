@@ -129,7 +129,12 @@ def chains(inventory: Inventory, *, arrow: str = "→") -> list[str]:
     groups: dict[tuple[str, str], list[Container]] = {}
     for container in containers:
         groups.setdefault((container.engine.value, container.origin), []).append(container)
-    sentences = [_of_engine(inventory, group, arrow) for _, group in sorted(groups.items())]
+    engines = [engine for engine, _ in groups]
+    sentences = [
+        _of_engine(inventory, group, arrow, is_one=engines.count(engine) == 1)
+        for (engine, _), group in sorted(groups.items())
+        if engine != Engine.OCI or any(c.verdict is not Verdict.OK for c in group)
+    ]
     sick = [c for c in containers if c.has_problem or c.verdict is Verdict.UNKNOWN]
     sick.sort(key=lambda c: (not c.has_problem, c.name or c.id))
     sentences += [container_sentence(inventory, c, arrow) for c in sick[:CONTAINERS_TOLD]]
@@ -139,8 +144,12 @@ def chains(inventory: Inventory, *, arrow: str = "→") -> list[str]:
     return sentences
 
 
-def _of_engine(inventory: Inventory, group: Sequence[Container], arrow: str) -> str:
+def _of_engine(
+    inventory: Inventory, group: Sequence[Container], arrow: str, *, is_one: bool
+) -> str:
     steps = _daemon_steps(inventory, group[0])
+    if not is_one:
+        steps[0] += f" ({visible(group[0].origin)})"
     live = [c for c in group if c.state in (State.RUNNING, State.PAUSED)]
     shims = {c.shim_pid for c in group if c.shim_pid is not None}
     if shims:
@@ -152,7 +161,8 @@ def _of_engine(inventory: Inventory, group: Sequence[Container], arrow: str) -> 
         names = "/".join(sorted({c.oci_runtime or "oci" for c in states}))
         word = f"{good}" if good == len(states) else f"{good} of {len(states)}"
         steps.append(f"{word} {names} state{'' if len(states) == 1 else 's'} ok")
-    steps.append(f"{len(live)} of {len(group)} live" if len(live) < len(group) else _alive(live))
+    ended = len(group) - len(live)
+    steps.append(_alive(live) + (f", {ended} not running" if ended else ""))
     return f" {arrow} ".join(steps)
 
 

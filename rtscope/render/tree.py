@@ -17,6 +17,15 @@ PROCESSES_SHOWN = 6
 
 _PLAIN_KINDS = frozenset({"node", "process", "daemon", "owner"})
 _SICK = frozenset({"stopped", "blocked", "silent", "dead", "T", "D", "Z"})
+_LETTERS = {
+    "T": "stopped (T)",
+    "t": "traced (t)",
+    "D": "blocked (D)",
+    "Z": "zombie (Z)",
+    "X": "dead (X)",
+}
+"""Source: proc_pid_stat(5), field 3."""
+
 _PROCESS_KINDS = frozenset({"process", "cgroup"})
 
 
@@ -104,11 +113,26 @@ def tree_lines(nodes: Sequence[TreeNode], paper: Paper) -> list[str]:
     """One line a node."""
     every = {node.key: node for node in nodes}
     signs = UNICODE if paper.is_unicode else ASCII
+    every = _with_words(every)
     lines: list[str] = []
     for node in nodes:
         if node.parent not in every:
-            _draw(node, every, signs, paper, lines)
+            _draw(every[node.key], every, signs, paper, lines)
     return lines
+
+
+def _with_words(every: Mapping[str, TreeNode]) -> dict[str, TreeNode]:
+    """Nodes whose words depend on others: a pod's pause container, a paused one's processes."""
+    pods = {node.id for node in every.values() if node.kind == "pod" and node.id}
+    paused = {n.container for n in every.values() if n.kind == "container" and n.state == "paused"}
+    told: dict[str, TreeNode] = {}
+    for key, node in every.items():
+        if node.kind == "container" and node.id in pods:
+            node = replace(node, detail=f"sandbox {node.detail}".rstrip())
+        elif node.kind == "process" and node.state == "D" and node.container in paused:
+            node = replace(node, state="frozen")
+        told[key] = node
+    return told
 
 
 def _draw(
@@ -191,7 +215,7 @@ def _is_quiet(node: TreeNode) -> bool:
 
 def _state_word(node: TreeNode) -> str:
     state = node.state or ""
-    return f"state {visible(state)}" if len(state) == 1 else visible(state)
+    return _LETTERS.get(state, visible(state))
 
 
 def _short(identifier: str) -> str:
