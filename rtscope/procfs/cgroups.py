@@ -151,7 +151,8 @@ def _match(
 def _pair(parts: list[str], index: int) -> _Match | None:
     """Names that mean something only below the component above them."""
     part, above = parts[index], parts[index - 1] if index else ""
-    if part == "conmon" and above == "libpod_parent":
+    # `POD64/conmon` is the monitor of a podman pod's infra container: observed, podman 4.3.1.
+    if part == "conmon" and (above == "libpod_parent" or _BARE_ID.fullmatch(above)):
         return "podman", None, None, True
     if above == "lxc.monitor":
         return "lxc", part, None, True
