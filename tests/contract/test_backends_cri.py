@@ -41,8 +41,8 @@ def observe_at(
     **facts: Any,
 ) -> Observation:
     scope = facts.pop("scope", None)
-    backend = CriBackend.connect(Endpoint(kind="cri", address=str(path), **facts), deadlines)
     limits = facts.pop("limits", deadlines)
+    backend = CriBackend.connect(Endpoint(kind="cri", address=str(path), **facts), deadlines)
     wanted = replace(targets(needs=needs, scope=scope), may_thread=may_thread, deadlines=limits)
     try:
         return backend.observe(wanted)
