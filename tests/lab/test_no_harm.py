@@ -220,4 +220,5 @@ def test_observe_writes_only_the_file_it_was_asked_for(
     for name in ("d-run", "p-run", "t-run"):
         assert name in seen
         assert f'"{name}"' in saved.stdout
-    assert "hunter2" not in open(path, encoding="utf-8").read()  # noqa: SIM115  # a short read
+    with open(path, encoding="utf-8") as file:
+        assert "hunter2" not in file.read()
