@@ -78,6 +78,8 @@ def run(args: Namespace) -> int:
 def _watched(reading: Reading, form: Format, columns: Sequence[Column], args: Namespace) -> int:
     from rtscope.cli.watch import interval_s, watch
 
+    reading.is_repeated = True
+
     def draw() -> str:
         inventory = reading.take()
         rows = select(inventory, selection_of(args))

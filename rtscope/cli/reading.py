@@ -3,6 +3,7 @@
 import os
 from argparse import Namespace
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from rtscope.cli.terminal import note
 from rtscope.config.deadlines import Deadlines
@@ -21,6 +22,9 @@ from rtscope.render.notes import (
 )
 from rtscope.render.units import parse_duration
 
+if TYPE_CHECKING:
+    from rtscope.cli.rounds import Rounds
+
 DEMO_FILE = os.path.join(os.path.dirname(os.path.dirname(__file__)), "demo", "node.json.gz")
 DEMO_PLACE = "--demo"
 
@@ -31,15 +35,18 @@ class Reading:
     Attributes:
         place: File that is shown instead of the node; None for the live node.
         previous: What the last round knew.
+        is_repeated: More rounds will follow: shims are asked in the first one only.
     """
 
-    __slots__ = ("needs", "place", "previous", "settings")
+    __slots__ = ("_rounds", "is_repeated", "needs", "place", "previous", "settings")
 
     def __init__(self, needs: frozenset[str], place: str | None, settings: Settings) -> None:
         self.needs = needs
         self.place = place
         self.settings = settings
         self.previous: Inventory | None = None
+        self.is_repeated = False
+        self._rounds: Rounds | None = None
 
     def observations(self) -> tuple[Observation, ...]:
         """What every source says now, or said when it was recorded."""
@@ -50,9 +57,18 @@ class Reading:
             for line in recording.notes:
                 note(line)
             return recording.observations
+        if self.is_repeated:
+            return self._next_round()
         from rtscope.correlate.collect import collect
 
         return collect(self.settings, needs=self.needs)
+
+    def _next_round(self) -> tuple[Observation, ...]:
+        if self._rounds is None:
+            from rtscope.cli.rounds import Rounds
+
+            self._rounds = Rounds(self.settings, self.needs)
+        return self._rounds.take()
 
     def take(self) -> Inventory:
         """The node as it stands, joined."""
