@@ -3,7 +3,6 @@
 Source of the values: docs/architecture.md, "Deadlines".
 """
 
-
 from rtscope.model.facts import fact, field_names
 
 DEFAULT_VERB_S = 2.5

@@ -181,6 +181,9 @@ class Host:
         for fd in kept:
             os.close(fd)
 
+    def __del__(self) -> None:
+        self.close()
+
     def filesystem_of(self, path: str) -> str | None:
         """The type of the file system that holds `path`, from mountinfo; None if unknown."""
         mounts, inside = self._mounts_of(path, only_where_one_may_block=False)
