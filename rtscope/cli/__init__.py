@@ -17,6 +17,7 @@ COMMANDS: tuple[tuple[str, str], ...] = (
     ("tree", "draw the chain from daemon to process"),
     ("sources", "show every endpoint: how it was found, how it answered"),
     ("observe", "save what the node says to a file, redacted"),
+    ("config", "print the effective configuration and where each value came from"),
     ("completion", "print a completion script for bash, zsh or fish"),
     ("version", "print the version, and those of Python and of the libraries"),
 )

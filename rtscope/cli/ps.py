@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 
 from rtscope.cli.flags import add_common, add_watch
 from rtscope.cli.formats import Format, data_text, format_of
-from rtscope.cli.reading import Reading, exit_code, reading_of, say_notes
+from rtscope.cli.reading import Reading, engines_of, exit_code, reading_of, say_notes
 from rtscope.cli.terminal import note, paper_of, write
 from rtscope.errors import UsageError
 from rtscope.model.inventory import Container, Inventory
@@ -60,14 +60,18 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(args: Namespace) -> int:
     """Reads the node once, or again and again."""
     form = format_of(args)
-    columns = chosen(WIDE if form.name == "wide" else DEFAULT, args.columns)
     if args.sort is not None:
         column(args.sort.removeprefix("-"))
-    selection = selection_of(args)
+    selection_of(args)
+    columns = chosen(WIDE if form.name == "wide" else DEFAULT, args.columns)
     reading = reading_of(args, _needs(form, columns, args))
+    if args.columns is None and form.name == "table" and reading.effective.columns:
+        columns = chosen(DEFAULT, ",".join(reading.effective.columns))
+        reading.needs = _needs(form, columns, args)
     if args.watch:
         return _watched(reading, form, columns, args)
     inventory = reading.take()
+    selection = selection_of(args, reading)
     rows = select(inventory, selection)
     write(_text(inventory, rows, form, columns, args))
     say_notes(inventory, args)
@@ -82,7 +86,7 @@ def _watched(reading: Reading, form: Format, columns: Sequence[Column], args: Na
 
     def draw() -> str:
         inventory = reading.take()
-        rows = select(inventory, selection_of(args))
+        rows = select(inventory, selection_of(args, reading))
         text = _text(inventory, rows, form, columns, args)
         return text if form.is_data or args.quiet else f"{_round_head(inventory, rows)}\n{text}"
 
@@ -109,8 +113,10 @@ def _needs(form: Format, columns: Sequence[Column], args: Namespace) -> frozense
     return needs
 
 
-def selection_of(args: Namespace) -> Selection:
+def selection_of(args: Namespace, reading: Reading | None = None) -> Selection:
     """What the flags select; a span such as `--since 10m` ends now.
+
+    A configuration file's `engines` narrow the list too, unless `--all-runtimes` is given.
 
     Raises:
         UsageError: a filter or a time is not understood.
@@ -127,6 +133,7 @@ def selection_of(args: Namespace) -> Selection:
         namespaces=tuple(args.namespace),
         pod_namespaces=tuple(args.pod_namespace),
         engines=engines_of(args),
+        narrowed=() if engines_of(args) or reading is None else reading.narrowing,
         runtimes=tuple(args.runtime),
         since=None if args.since is None else parse_instant(args.since, now),
         selectors=tuple(args.selectors),
@@ -134,16 +141,6 @@ def selection_of(args: Namespace) -> Selection:
         own_uid=os.geteuid(),
         sort=args.sort,
     )
-
-
-def engines_of(args: Namespace) -> tuple[str, ...]:
-    """`--engine docker,cri --engine oci` as one list.
-
-    Raises:
-        UsageError: there is no such engine.
-    """
-    names = [name.strip() for text in args.engine for name in text.split(",") if name.strip()]
-    return tuple(parse_filter(f"engine={name}").value for name in names)
 
 
 def _text(
@@ -205,6 +202,8 @@ def _names(inventory: Inventory, rows: Sequence[Container]) -> str:
 def _say_hidden(
     inventory: Inventory, rows: Sequence[Container], selection: Selection, args: Namespace
 ) -> None:
+    if selection.narrowed:
+        note(f"only {', '.join(selection.narrowed)}, as configured: --all-runtimes lists all")
     hidden = hidden_origins(inventory, selection)
     if hidden:
         note(

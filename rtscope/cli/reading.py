@@ -6,13 +6,13 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from rtscope.cli.terminal import note
-from rtscope.config.deadlines import Deadlines
-from rtscope.config.settings import Settings
+from rtscope.config.effective import Effective, load_settings
 from rtscope.errors import ExitCode, UsageError
 from rtscope.model.facts import replace
 from rtscope.model.inventory import Inventory
 from rtscope.model.observation import Endpoint, Observation
 from rtscope.model.state import EndpointState
+from rtscope.render.filters import parse_filter
 from rtscope.render.notes import (
     failed,
     gap_notes,
@@ -20,7 +20,6 @@ from rtscope.render.notes import (
     recording_note,
     silent_endpoints,
 )
-from rtscope.render.units import parse_duration
 
 if TYPE_CHECKING:
     from rtscope.cli.rounds import Rounds
@@ -33,20 +32,26 @@ class Reading:
     """One verb's way to the node; `take` may be called again and again (`--watch`).
 
     Attributes:
+        effective: What was configured, settings included.
         place: File that is shown instead of the node; None for the live node.
         previous: What the last round knew.
         is_repeated: More rounds will follow: shims are asked in the first one only.
     """
 
-    __slots__ = ("_rounds", "is_repeated", "needs", "place", "previous", "settings")
+    __slots__ = ("_rounds", "effective", "is_repeated", "needs", "place", "previous")
 
-    def __init__(self, needs: frozenset[str], place: str | None, settings: Settings) -> None:
+    def __init__(self, needs: frozenset[str], place: str | None, effective: Effective) -> None:
         self.needs = needs
         self.place = place
-        self.settings = settings
+        self.effective = effective
         self.previous: Inventory | None = None
         self.is_repeated = False
         self._rounds: Rounds | None = None
+
+    @property
+    def narrowing(self) -> tuple[str, ...]:
+        """The engines that a configuration file narrows the node to; empty is all."""
+        return self.effective.settings.engines or ()
 
     def observations(self) -> tuple[Observation, ...]:
         """What every source says now, or said when it was recorded."""
@@ -61,13 +66,13 @@ class Reading:
             return self._next_round()
         from rtscope.correlate.collect import collect
 
-        return collect(self.settings, needs=self.needs)
+        return collect(self.effective.settings, needs=self.needs)
 
     def _next_round(self) -> tuple[Observation, ...]:
         if self._rounds is None:
             from rtscope.cli.rounds import Rounds
 
-            self._rounds = Rounds(self.settings, self.needs)
+            self._rounds = Rounds(self.effective.settings, self.needs)
         return self._rounds.take()
 
     def take(self) -> Inventory:
@@ -99,29 +104,39 @@ def reading_of(args: Namespace, needs: Iterable[str] = ()) -> Reading:
         if not os.path.exists(DEMO_FILE):
             raise UsageError("--demo: this installation has no demo node", f"missing: {DEMO_FILE}")
         place = DEMO_PLACE
-    return Reading(frozenset(needs), place, settings_of(args))
+    effective = effective_of(args)
+    args.color = effective.color
+    return Reading(frozenset(needs), place, effective)
 
 
-def settings_of(args: Namespace) -> Settings:
+def effective_of(args: Namespace) -> Effective:
     """Flags over environment over files.
 
     Raises:
-        UsageError: a flag's value is not understood.
+        UsageError: a value or a configuration file is not understood.
     """
-    deadlines = Deadlines()
-    if args.timeout is not None:
-        limit = parse_duration(str(args.timeout))
-        if limit <= 0:
-            raise UsageError(f"--timeout {args.timeout}: more than 0")
-        deadlines = deadlines.scaled_to(limit)
-    return Settings(
-        hosts=tuple(args.host),
-        host_root=args.host_root or os.environ.get("RTSCOPE_HOST_ROOT") or "/",
-        is_nested=args.nested,
-        may_activate=args.activate,
-        deadlines=deadlines,
-        environ=dict(os.environ),
-    )
+    given = {
+        "timeout": args.timeout,
+        "host": tuple(args.host),
+        "host_root": args.host_root,
+        "engines": engines_of(args),
+        "color": args.color,
+        "nested": args.nested,
+        "activate": args.activate,
+        "read_only": args.read_only,
+        "all_runtimes": getattr(args, "all_runtimes", False),
+    }
+    return load_settings(given, os.environ)
+
+
+def engines_of(args: Namespace) -> tuple[str, ...]:
+    """`--engine docker,cri --engine oci` as one list.
+
+    Raises:
+        UsageError: there is no such engine.
+    """
+    names = [name.strip() for text in args.engine for name in text.split(",") if name.strip()]
+    return tuple(parse_filter(f"engine={name}").value.lower() for name in names)
 
 
 def say_notes(inventory: Inventory, args: Namespace) -> None:

@@ -9,7 +9,7 @@ from argparse import ArgumentParser, Namespace
 
 from rtscope.cli.flags import add_common
 from rtscope.cli.formats import data_text, format_of
-from rtscope.cli.reading import exit_code, reading_of, say_notes
+from rtscope.cli.reading import engines_of, exit_code, reading_of, say_notes
 from rtscope.cli.terminal import note, paper_of, write
 from rtscope.correlate.nodes import TreeNode
 from rtscope.errors import UsageError
@@ -62,7 +62,6 @@ def nodes_of(inventory: Inventory, args: Namespace) -> list[TreeNode]:
 
     nodes: list[TreeNode] = list(tree(inventory))
     if _narrows(args):
-        from rtscope.cli.ps import engines_of
         from rtscope.render.filters import parse_filter
 
         selection = Selection(

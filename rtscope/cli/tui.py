@@ -8,12 +8,16 @@ from rtscope.cli.terminal import is_terminal
 
 
 def run(args: Namespace, argv: Sequence[str]) -> int:
-    """Opens the view, the only place that loads Textual."""
+    """Opens the view, the only place that loads Textual.
+
+    The view gets the settings, and the whole configuration as `args.effective`.
+    """
     if not is_terminal() or not sys.stdin.isatty():
         from rtscope.cli.parser import dispatch
 
         return dispatch(["ps", *argv])
-    from rtscope.cli.reading import settings_of
+    from rtscope.cli.reading import effective_of
     from rtscope.tui import app
 
-    return int(app.run(settings_of(args), args))
+    args.effective = effective_of(args)
+    return int(app.run(args.effective.settings, args))

@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 from rtscope.cli.terminal import is_terminal, lines, write
 from rtscope.config.deadlines import WATCH_INTERVAL_S
+from rtscope.config.durations import parse_duration
 from rtscope.errors import UsageError
-from rtscope.render.units import parse_duration
 
 HOME = "\x1b[H"
 ERASE_LINE = "\x1b[K"

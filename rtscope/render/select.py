@@ -21,6 +21,7 @@ class Selection:
     """What the user asked to see.
 
     Attributes:
+        narrowed: A configuration's engines: as `engines`, but no statement of the user's.
         is_all: Every state. is_every_origin: `--all-runtimes`.
         since: Only what started or ended after it.
         last: The newest N, whatever their state; None for no limit.
@@ -36,6 +37,7 @@ class Selection:
     namespaces: tuple[str, ...] = ()
     pod_namespaces: tuple[str, ...] = ()
     engines: tuple[str, ...] = ()
+    narrowed: tuple[str, ...] = ()
     runtimes: tuple[str, ...] = ()
     since: datetime | None = None
     selectors: tuple[str, ...] = ()
@@ -124,6 +126,8 @@ def _rules(selection: Selection) -> list[Callable[[Container], bool]]:
         rules.append(_is_live)
     if not selection.has_sandboxes and not selection.selectors:
         rules.append(lambda c: not c.is_sandbox)
+    if selection.narrowed and not selection.is_every_origin:
+        rules.append(lambda c: c.engine.value in selection.narrowed)
     if selection.only_problems:
         rules.append(lambda c: c.has_problem or c.verdict is Verdict.UNKNOWN)
     if selection.namespaces:

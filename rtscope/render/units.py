@@ -1,12 +1,10 @@
 """Ages, sizes, instants: from a number to text, and from what a user typed to a number."""
 
-import re
 from datetime import UTC, datetime, timedelta
 
+from rtscope.config.durations import parse_duration
 from rtscope.errors import UsageError
 
-_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
-_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|[smhdw])")
 _YEAR_S = 365 * 86400
 
 
@@ -61,21 +59,6 @@ def instant_text(at: datetime, *, is_utc: bool) -> str:
 def rfc3339(at: datetime) -> str:
     """UTC with a `Z`, as in every JSON document."""
     return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
-
-
-def parse_duration(text: str) -> float:
-    """Seconds of `10m`, `1h30m`, `500ms`, `2.5` (seconds).
-
-    Raises:
-        UsageError: it is none of these.
-    """
-    plain = text.strip().lower()
-    if re.fullmatch(r"\d+(\.\d+)?", plain):
-        return float(plain)
-    parts = _PART.findall(plain)
-    if not parts or "".join(number + unit for number, unit in parts) != plain:
-        raise UsageError(f"duration {text!r}: not understood", "write 500ms, 42s, 10m, 2h or 1h30m")
-    return sum(float(number) * _SECONDS[unit] for number, unit in parts)
 
 
 def parse_instant(text: str, now: datetime) -> datetime:
