@@ -17,6 +17,8 @@ INCOMPLETE_REASONS = frozenset(Reason) - QUIET_REASONS - {Reason.INACTIVE}
 
 _FAILED = frozenset(EndpointState) - ANSWERED - {EndpointState.ABSENT, EndpointState.INACTIVE}
 _MAX_DETAIL = 240
+ALIKE_SHOWN = 3
+"""Sources of one kind with the same complaint that get a line each."""
 
 
 def gap_notes(gaps: Iterable[Gap], *, is_verbose: bool = False) -> list[str]:
@@ -26,7 +28,30 @@ def gap_notes(gaps: Iterable[Gap], *, is_verbose: bool = False) -> list[str]:
         if is_verbose or gap.reason not in QUIET_REASONS:
             detail = gap.detail if gap.subject == "daemon" else gap.missing
             groups.setdefault((gap.source, gap.reason, detail), []).append(gap)
-    return [_note(group) for group in groups.values()]
+    return _lines(list(groups.values()))
+
+
+def _lines(groups: list[list[Gap]]) -> list[str]:
+    """A line a group; many sources of one kind with the same complaint share one line."""
+    alike: dict[tuple[str, Reason, str], list[list[Gap]]] = {}
+    for group in groups:
+        first = group[0]
+        kind = first.source.partition("://")[0]
+        subject = "daemon" if first.subject == "daemon" else first.source
+        alike.setdefault((kind, first.reason, f"{subject} {first.missing}"), []).append(group)
+    lines: list[str] = []
+    for (kind, reason, _), members in alike.items():
+        if len(members) <= ALIKE_SHOWN:
+            lines += [_note(group) for group in members]
+            continue
+        places = listed(visible(group[0].source.partition("://")[2]) for group in members)
+        first = members[0][0]
+        why = f"; first: {visible(first.detail)[:_MAX_DETAIL]}" if first.detail else ""
+        lines.append(
+            f"{visible(kind)}: {len(members)} sources {reason.value}: {places}"
+            f" (not known: {visible(first.missing)}){why}"
+        )
+    return lines
 
 
 def _note(group: list[Gap]) -> str:
@@ -60,8 +85,14 @@ def silent_endpoints(inventory: Inventory) -> list[str]:
     return [
         f"{visible(e.source)}: {e.state.value}" + _why(e)
         for e in inventory.endpoints
-        if e.state in _FAILED - {EndpointState.UNKNOWN} and e.source not in spoken
+        if e.source not in spoken and _is_worth_a_line(e)
     ]
+
+
+def _is_worth_a_line(endpoint: Endpoint) -> bool:
+    if endpoint.is_named:
+        return endpoint.state not in ANSWERED
+    return endpoint.state in _FAILED - {EndpointState.UNKNOWN}
 
 
 def _why(endpoint: Endpoint) -> str:

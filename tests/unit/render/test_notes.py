@@ -53,6 +53,31 @@ def test_endpoint_that_failed_without_a_gap_is_named():
     assert silent_endpoints(node) == ["docker:///run/docker.sock: stopped: state T"]
 
 
+def test_named_endpoint_that_is_absent_is_named():
+    absent = docker(state=EndpointState.ABSENT, is_named=True)
+    assert silent_endpoints(inventory(endpoints=[absent])) == ["docker:///run/docker.sock: absent"]
+    other = docker(state=EndpointState.ABSENT)
+    assert silent_endpoints(inventory(endpoints=[other])) == []
+
+
+def test_many_denied_roots_are_one_line():
+    gaps = [
+        gap(
+            source=f"oci:///run/r{n}",
+            subject="daemon",
+            missing="oci_states",
+            reason=Reason.DENIED,
+            detail=f"/run/r{n}: permission denied",
+        )
+        for n in range(9)
+    ]
+    assert gap_notes(gaps) == [
+        "oci: 9 sources denied: /run/r0, /run/r1, /run/r2 and 6 more (not known: oci_states); "
+        "first: /run/r0: permission denied"
+    ]
+    assert len(gap_notes(gaps[:3])) == 3
+
+
 def test_empty_list_says_where_it_looked():
     assert "docker:///run/docker.sock" in where_it_looked(inventory())
     assert "/proc" in where_it_looked(inventory(endpoints=()))
