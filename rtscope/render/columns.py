@@ -44,11 +44,17 @@ def name_text(container: Container, context: Context) -> str:
     return container.name or ""
 
 
+_DEFAULT_REGISTRY = ("docker.io/library/", "docker.io/")
+"""Source: distribution/reference, normalize.go: what a name without a host means."""
+
+
 def image_text(container: Container, context: Context) -> str:
-    """The image as it was asked for; digests to 12 digits."""
+    """The image as docker's users know it: without the default registry, digests to 12 digits."""
     ref = container.image_ref or container.image_id or ""
     if context.is_full:
         return ref
+    for prefix in _DEFAULT_REGISTRY:
+        ref = ref.removeprefix(prefix)
     name, at, digest = ref.partition("@")
     if at:
         return f"{name}@{_short_digest(digest)}"
@@ -161,7 +167,7 @@ COLUMNS: tuple[Column, ...] = (
         cell=image_text,
         sort_value=lambda c: text_value(c.image_ref or c.image_id),
         priority=6,
-        min_width=12,
+        min_width=18,
         max_width=44,
         is_default=True,
         is_wide=True,
@@ -173,7 +179,7 @@ COLUMNS: tuple[Column, ...] = (
         cell=lambda c, _: engine_text(c),
         sort_value=lambda c: text_value(engine_text(c)),
         priority=4,
-        min_width=6,
+        min_width=10,
         max_width=24,
         is_default=True,
         is_wide=True,

@@ -164,7 +164,10 @@ def in_order(containers: Iterable[Container], sort: str | None = None) -> tuple[
     if sort is None:
         return tuple(by_change)
     by = column(sort.removeprefix("-"))
-    return tuple(sorted(by_change, key=by.sort_value, reverse=sort.startswith("-")))
+    known = [c for c in by_change if by.sort_value(c)[0] == 0]
+    unknown = [c for c in by_change if by.sort_value(c)[0] != 0]
+    known.sort(key=by.sort_value, reverse=sort.startswith("-"))
+    return (*known, *unknown)
 
 
 def _by_problem_and_change(container: Container) -> tuple[bool, float, str, str]:

@@ -147,10 +147,10 @@ def chains(inventory: Inventory, *, arrow: str = "→") -> list[str]:
 def _of_engine(
     inventory: Inventory, group: Sequence[Container], arrow: str, *, is_one: bool
 ) -> str:
-    steps = _daemon_steps(inventory, group[0])
+    live = [c for c in group if c.state in (State.RUNNING, State.PAUSED)]
+    steps = _daemon_steps(inventory, (live or group)[0])
     if not is_one:
         steps[0] += f" ({visible(group[0].origin)})"
-    live = [c for c in group if c.state in (State.RUNNING, State.PAUSED)]
     shims = {c.shim_pid for c in group if c.shim_pid is not None}
     if shims:
         silent = {c.shim_pid for c in group if c.shim_pid and _is_task_unknown(c)}

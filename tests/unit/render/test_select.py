@@ -107,6 +107,9 @@ def test_sort_by_column_and_reverse():
     up = selected(sort="name", is_all=True)
     assert up == sorted(up)
     assert selected(sort="-name", is_all=True) == up[::-1]
+    # what is unknown comes last in both directions
+    assert selected(sort="pid", is_all=True)[-2:] == ["db", "job"]
+    assert selected(sort="-pid", is_all=True)[-2:] == ["db", "job"]
     with pytest.raises(UsageError):
         selected(sort="colour")
 
