@@ -151,9 +151,11 @@ class _Union:
 def _items(observations: Sequence[Observation]) -> Iterator[Item]:
     for observation in observations:
         endpoint = observation.endpoint
+        # A podman pod is no container: its infra container is, and has a record of its own.
+        is_podman = endpoint.kind in ("podman", "podmanfs")
         for records in (
             observation.containers,
-            observation.sandboxes,
+            () if is_podman else observation.sandboxes,
             observation.tasks,
             observation.bundles,
             observation.oci_states,
