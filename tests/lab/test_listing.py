@@ -164,7 +164,7 @@ def test_listing_oom_and_health_are_told(pairs: Pairs) -> None:
 
 
 def test_tree_has_every_living_init_and_shim(pairs: Pairs) -> None:
-    document = asking.document("tree")
+    document = asking.document("tree", environ=asking.configured(pairs.node))
     drawn = {node["pid"] for node in document["nodes"]}
     missing = {
         entry["seed"]: (entry["pid"], entry["shim_pid"])
