@@ -1,6 +1,5 @@
 """`--watch`: the same reading again and again, redrawn in place or printed block by block."""
 
-import os
 import time
 from argparse import Namespace
 from collections.abc import Callable
@@ -31,17 +30,19 @@ def interval_s(args: Namespace) -> float:
     return seconds
 
 
-def watch(draw: Callable[[], str], seconds: float, rounds: int | None = None) -> None:
+ROUNDS: int | None = None
+"""How many rounds there are; None until a signal ends it."""
+
+
+def watch(draw: Callable[[], str], seconds: float) -> None:
     """Draws until interrupted.
 
     Args:
         draw: Reads the node and returns the text of one round.
         seconds: From the beginning of one round to the next; a slow round delays the next one,
             so that never two are under way.
-        rounds: How many; None until a signal ends it.
     """
     on_terminal = is_terminal()
-    count = int(os.environ.get("RTSCOPE_WATCH_ROUNDS", "0")) if rounds is None else rounds
     done = 0
     while True:
         started = time.monotonic()
@@ -51,7 +52,7 @@ def watch(draw: Callable[[], str], seconds: float, rounds: int | None = None) ->
         else:
             write(text)
         done += 1
-        if count and done >= count:
+        if ROUNDS is not None and done >= ROUNDS:
             return
         time.sleep(max(0.0, started + seconds - time.monotonic()))
 

@@ -2,6 +2,7 @@ import json
 
 import pytest
 
+from rtscope.cli import watch
 from rtscope.model.state import EndpointState, Reason
 from tests.unit.cli.seams import result, use
 from tests.unit.render import schemas
@@ -198,7 +199,7 @@ def test_hostile_names_never_reach_the_terminal_raw(monkeypatch, capsys):
 
 
 def test_watch_prints_a_block_a_round(monkeypatch, capsys):
-    monkeypatch.setenv("RTSCOPE_WATCH_ROUNDS", "3")
+    monkeypatch.setattr(watch, "ROUNDS", 3)
     rounds = []
 
     def grow():
@@ -247,3 +248,31 @@ def test_closed_pipe_is_141_and_quiet(monkeypatch, capsys):
     use(monkeypatch, closed)
     code, _, err = result(capsys, "ps")
     assert (code, err) == (141, "")
+
+
+def test_watch_on_a_terminal_draws_over_the_last_round(monkeypatch, capsys):
+    monkeypatch.setattr(watch, "ROUNDS", 2)
+    monkeypatch.setattr(watch, "is_terminal", lambda: True)
+    monkeypatch.setattr(watch, "lines", lambda: 4)
+    use(monkeypatch, inventory([container(n) for n in range(1, 9)]))
+    code, out, _ = result(capsys, "ps", "-w", "--interval", "0.2")
+    assert code == 0
+    assert out.count("\x1b[2J") == 1
+    assert out.count("\x1b[H") == 2
+    for frame in out.split("\x1b[H")[1:]:
+        assert frame.count("\n") == 3
+        assert "more lines)" in frame
+
+
+def test_watch_reads_shims_in_rounds(monkeypatch, capsys):
+    from rtscope.cli.reading import Reading
+
+    seen = []
+    use(monkeypatch, inventory([container(1)]))
+    monkeypatch.setattr(
+        Reading, "observations", lambda reading: seen.append(reading.is_repeated) or ()
+    )
+    monkeypatch.setattr(watch, "ROUNDS", 2)
+    result(capsys, "ps", "-w", "--interval", "0.2")
+    result(capsys, "ps")
+    assert seen == [True, True, False]
