@@ -11,8 +11,11 @@ def is_through_sudo(environ: Mapping[str, str], euid: int) -> bool:
     return euid == 0 and environ.get("SUDO_UID", "0") != "0"
 
 
-def is_roots(path: str) -> bool:
-    """Whether only root could have written a file: it is root's, and its mode lets nobody else."""
+def is_roots(path: str | int) -> bool:
+    """Whether only root could have written a file: it is root's, and its mode lets nobody else.
+
+    Takes a path or a descriptor.
+    """
     try:
         status = os.stat(path)
     except OSError:

@@ -25,6 +25,7 @@ Every key, with what it takes:
 
 import os
 import re
+import stat
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -139,9 +140,14 @@ def read_config(path: str, *, must_be_roots: bool = False) -> ConfigFile | None:
     except OSError as error:
         why = (error.strerror or str(error)).lower()
         raise UsageError(f"configuration {path}: {why}", f"ls -l {path}") from error
-    with os.fdopen(fd, "rb") as file:
-        content = file.read(_MAX_BYTES)
-    if must_be_roots and not is_roots(path):
+    try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise UsageError(f"configuration {path}: not a regular file", f"ls -l {path}")
+        is_safe = not must_be_roots or is_roots(fd)
+        content = os.read(fd, _MAX_BYTES)
+    finally:
+        os.close(fd)
+    if not is_safe:
         raise UsageError(
             f"configuration {path}: others than root can write it",
             f"chown root {path}; chmod go-w {path}",
