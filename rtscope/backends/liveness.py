@@ -36,9 +36,14 @@ _UNKNOWN = Life(is_alive=None)
 
 
 class Liveness:
-    """Answers from the process scan where it has the process, else from /proc."""
+    """Answers from the process scan where it has the process, else from /proc.
 
-    def __init__(self, targets: Targets) -> None:
+    What a container's own runtimes recorded are pids of its pid namespace: those are looked for
+    among the processes below its init, and never taken for pids of the node.
+    """
+
+    def __init__(self, targets: Targets, nested_in: int | None = None) -> None:
+        self._nested_in = nested_in
         self._proc = targets.host.proc
         self._node = targets.node
         self._cgroups = CgroupReader(targets.host)
@@ -46,6 +51,7 @@ class Liveness:
         self._scanned: dict[ProcessKey, Process] = (
             {} if kernel is None else {process.key: process for process in kernel.processes}
         )
+        self._by_pid = {process.key.pid: process for process in self._scanned.values()}
         self._sees_others: bool | None = None
 
     def of(
@@ -67,6 +73,8 @@ class Liveness:
         """
         if pid is None:
             return _DEAD
+        if self._nested_in is not None:
+            return self._nested_life(pid, start, born)
         process = self._scanned.get(ProcessKey(pid=pid, start=start)) if start else None
         if process is not None:
             return self._life_of(process)
@@ -84,6 +92,26 @@ class Liveness:
             return _DEAD
         scanned = self._scanned.get(key)
         return self._life_of(scanned) if scanned is not None else self._read_life(key)
+
+    def _nested_life(self, pid: int, start: int | None, born: datetime | None) -> Life:
+        below = [process for process in self._scanned.values() if self._is_below(process)]
+        for process in below:
+            is_same = start == process.key.start if start else self._was_there(process.key, born)
+            if pid in process.ns_pids and is_same:
+                return self._life_of(process)
+        return _DEAD if any(process.ns_pids for process in below) else _UNKNOWN
+
+    def _is_below(self, process: Process) -> bool:
+        seen = {process.key.pid}
+        while process.ppid not in seen:
+            if process.ppid == self._nested_in:
+                return True
+            seen.add(process.ppid)
+            parent = self._by_pid.get(process.ppid)
+            if parent is None:
+                return False
+            process = parent
+        return False
 
     def _life_of(self, process: Process) -> Life:
         if process.state in _DEAD_STATES:

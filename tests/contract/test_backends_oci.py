@@ -238,3 +238,24 @@ def test_document_is_the_file(tmp_path: Path):
     (tmp_path / "a" / "state.json").write_text("{")
     with pytest.raises(BackendError, match="not JSON"):
         backend.document(ref, targets())
+
+
+def test_observe_nested_runtime_counts_pids_of_its_container(tmp_path: Path):
+    def process(pid: int, ppid: int, ns_pids: tuple[int, ...]) -> Process:
+        key = ProcessKey(pid=pid, start=pid)
+        return Process(
+            key=key, ppid=ppid, comm="x", state="S", ns_pids=ns_pids, is_frozen=pid == 900
+        )
+
+    outer, engine = process(700, 1, (700, 1)), process(800, 700, (800, 9))
+    inner, foreign = process(900, 800, (900, 65, 1)), process(66, 1, (66, 1))
+    runc(tmp_path, "inner", ProcessKey(pid=65, start=900))
+    runc(tmp_path, "gone", ProcessKey(pid=66, start=66))
+    endpoint = Endpoint(kind="oci", address=str(tmp_path), nested_in=700)
+    backend = OciBackend.connect(endpoint, PATIENT)
+    processes = (outer, engine, inner, foreign)
+    kernel = dataclasses.replace(observe(tmp_path), processes=processes, oci_states=())
+    found = backend.observe(targets(kernel=kernel))
+    assert states(found) == {"inner": State.PAUSED, "gone": State.STOPPED}
+    assert {s.ref.id: s.pid for s in found.oci_states} == {"inner": 900, "gone": None}
+    assert states(backend.observe(targets())) == {"inner": State.UNKNOWN, "gone": State.UNKNOWN}

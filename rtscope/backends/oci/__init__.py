@@ -62,7 +62,7 @@ class OciBackend:
             draft.describe(state=_STATE_OF.get(reason, EndpointState.MALFORMED))
             return draft.observation()
         draft.answered()
-        reader = _Reader(self._root, self._endpoint.namespace or "", draft, targets)
+        reader = _Reader(self._root, self._endpoint, draft, targets)
         for name, container_id in self._wanted(names, targets):
             reader.add(name, container_id)
         return draft.observation()
@@ -99,12 +99,13 @@ class OciBackend:
 class _Reader:
     """Turns one entry of a root after another into a fact, or a gap."""
 
-    def __init__(self, root: str, namespace: str, draft: Draft, targets: Targets) -> None:
+    def __init__(self, root: str, endpoint: Endpoint, draft: Draft, targets: Targets) -> None:
         self._root = root
-        self._namespace = namespace
+        self._namespace = endpoint.namespace or ""
+        self._is_nested = endpoint.nested_in is not None
         self._draft = draft
         self._host = targets.host
-        self._liveness = Liveness(targets)
+        self._liveness = Liveness(targets, endpoint.nested_in)
 
     def add(self, name: str, container_id: str) -> None:
         """Read one container's files."""
@@ -146,7 +147,7 @@ class _Reader:
             oci_runtime=file.oci_runtime,
             state=state,
             state_raw=file.state_raw,
-            pid=file.pid,
+            pid=self._pid_of(file, life),
             pid_start=file.pid_start,
             bundle_dir=file.bundle_dir,
             rootfs=file.rootfs,
@@ -161,6 +162,12 @@ class _Reader:
         # A sandbox serves containers of several cgroups.
         known = None if file.oci_runtime == "runsc" else cgroup
         return self._liveness.of(file.pid, file.pid_start, born=file.created_at, cgroup=known)
+
+    def _pid_of(self, file: StateFile, life: Life) -> int | None:
+        """As the node counts; a nested runtime's own number would be somebody else's."""
+        if not self._is_nested:
+            return file.pid
+        return None if life.key is None else life.key.pid
 
     def _has_fifo(self, file: StateFile, path: str) -> bool:
         """Whether `start` has yet to come. Source: runc and crun, exec.fifo in the state folder."""
