@@ -55,11 +55,15 @@ class _Finder:
         pids += user_managers(host)
         self._listeners = listeners(host, pids, timeout_s=settings.deadlines.connect_s, gaps=None)
         self._by_path = {entry.path: entry for entry in self._listeners}
-        self._by_file = {
+        self._by_file: dict[tuple[int | None, int | None], Listener] = {
             (entry.device, entry.file_inode): entry
             for entry in self._listeners
             if entry.file_inode is not None
         }
+        for entry in self._listeners:
+            # Where netlink does not tell the file of a listener, its path has to.
+            if entry.file_inode is None and entry.holders and entry.network_namespace is None:
+                self._by_file.setdefault(self._file(entry.path), entry)
         self._daemons = {daemon.key.pid: daemon for daemon in kernel.daemons}
 
     def find(self, named: Iterable[Named]) -> None:
@@ -110,11 +114,15 @@ class _Finder:
         inside = f"/proc/{daemon.key.pid}/root{entry.path}"
         return inside if self._inode(inside) == entry.file_inode else path
 
-    def _inode(self, path: str) -> int | None:
+    def _file(self, path: str) -> tuple[int | None, int | None]:
         try:
-            return self._host.stat(path).st_ino
+            status = self._host.stat(path)
         except OSError:
-            return None
+            return None, None
+        return status.st_dev, status.st_ino
+
+    def _inode(self, path: str) -> int | None:
+        return self._file(path)[1]
 
     def _said_by(self, daemon: Daemon) -> None:
         """What a daemon's arguments and configuration name, its own address and its partners'."""
@@ -179,8 +187,9 @@ class _Finder:
             entry = self._by_path.get(path) or self._by_path.get(f"/var{path}")
             return entry, path if entry is None else entry.inode
         entry = self._by_file.get((status.st_dev, status.st_ino))
-        if entry is None and not self._by_file:
-            entry = self._by_path.get(path) or self._by_path.get(f"/var{path}")
+        if entry is None:
+            named = self._by_path.get(path) or self._by_path.get(f"/var{path}")
+            entry = named if named is not None and named.file_inode is None else None
         return entry, (status.st_dev, status.st_ino) if entry is None else entry.inode
 
     def _add(

@@ -1,0 +1,158 @@
+import os
+from pathlib import Path
+
+import pytest
+
+from rtscope.config.settings import Settings
+from rtscope.correlate.discover import discover
+from rtscope.model.facts import replace
+from rtscope.model.observation import Endpoint
+from rtscope.procfs.host import Host
+from rtscope.procfs.node import read_node
+from rtscope.procfs.scan import observe_kernel
+from tests.unit.procfs.tree import Tree, is_root
+
+A = "a" * 64
+B = "b" * 64
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Tree:
+    return Tree(tmp_path)
+
+
+def _roots(tree: Tree, kind: str, **changes: object) -> dict[str, Endpoint]:
+    host: Host = tree.host
+    kernel = observe_kernel(host, read_node(host))
+    settings = replace(Settings(), **changes)
+    found = [e for e in discover(kernel, host, settings) if e.kind == kind]
+    assert len(found) == len({endpoint.address for endpoint in found})
+    return {endpoint.address: endpoint for endpoint in found}
+
+
+def test_oci_roots_of_shims_come_from_their_options(tree: Tree) -> None:
+    bundle = tree.shim(300, A)
+    tree.file(
+        f"{bundle}/options.json", '{"binary_name": "runc", "root": "/run/docker/runtime-runc"}'
+    )
+    tree.shim(310, "web", namespace="default")
+    tree.directory("/run/docker/runtime-runc/moby")
+    tree.directory("/run/containerd/runc/default")
+    found = _roots(tree, "oci")
+    assert set(found) == {"/run/docker/runtime-runc/moby", "/run/containerd/runc/default"}
+    docker = found["/run/docker/runtime-runc/moby"]
+    assert (docker.namespace, docker.origin) == ("moby", "/run/docker/runtime-runc/moby")
+    assert docker.found_by == ("shim options.json", "default path")
+    assert found["/run/containerd/runc/default"].namespace == "default"
+
+
+def test_oci_roots_of_monitors_runtimes_and_daemons(tree: Tree) -> None:
+    conmon = ["/usr/bin/conmon", "-c", A, "--runtime-arg", "--root=/p/runc"]
+    tree.process(300, "conmon", cmdline=conmon, exe="/usr/bin/conmon")
+    tree.process(400, "exe", cmdline=["runsc-sandbox", "--root=/r/runsc", "boot"])
+    tree.dockerd(100, "--exec-root", "/d/exec")
+    for path in ("/p/runc", "/r/runsc", "/d/exec/runtime-crun/mine", "/conf", "/run/youki"):
+        tree.directory(path)
+    found = _roots(tree, "oci", roots={"oci": ("/conf/", "/none")}, hosts=("oci:///gone",))
+    assert set(found) == {
+        "/p/runc",
+        "/r/runsc",
+        "/d/exec/runtime-crun/mine",
+        "/conf",
+        "/run/youki",
+        "/gone",
+    }
+    assert found["/gone"].is_named
+    assert found["/d/exec/runtime-crun/mine"].namespace == "mine"
+
+
+def test_oci_roots_of_users(tree: Tree) -> None:
+    tree.directory("/run/user/1500/crun")
+    assert set(_roots(tree, "oci")) == {"/run/user/1500/crun"}
+
+
+@pytest.mark.skipif(not is_root(), reason="gives files to another user")
+def test_a_root_of_another_user_carries_the_user(tree: Tree) -> None:
+    os.chown(tree.directory("/run/user/1500/crun"), 1500, 1500)
+    assert _roots(tree, "oci")["/run/user/1500/crun"].owner_uid == 1500
+
+
+@pytest.mark.parametrize("content", ["", "{", '{"root": ""}', '{"root": "relative"}', "[]"])
+def test_options_that_name_no_root_leave_the_default(tree: Tree, content: str) -> None:
+    bundle = tree.shim(300, "web", namespace="default")
+    tree.file(f"{bundle}/options.json", content)
+    tree.directory("/run/containerd/runc/default")
+    assert set(_roots(tree, "oci")) == {"/run/containerd/runc/default"}
+
+
+def test_options_that_are_a_fifo_do_not_block(tree: Tree) -> None:
+    bundle = tree.shim(300, "web", namespace="default")
+    os.mkfifo(tree.directory(bundle) / "options.json")
+    tree.directory("/run/containerd/runc/default")
+    assert set(_roots(tree, "oci")) == {"/run/containerd/runc/default"}
+
+
+def test_data_roots_of_configuration_when_docker_is_dead(tree: Tree) -> None:
+    tree.file("/etc/docker/daemon.json", '{"data-root": "/srv/docker"}')
+    tree.directory("/srv/docker")
+    tree.directory("/mine")
+    found = _roots(tree, "dockerfs", roots={"docker": ("/mine",)})
+    assert set(found) == {"/srv/docker", "/mine"}
+    assert found["/srv/docker"].found_by == ("/etc/docker/daemon.json",)
+
+
+def test_graph_roots_of_monitors_files_and_users(tree: Tree) -> None:
+    conmon = [
+        "/usr/bin/conmon",
+        "-c",
+        A,
+        "--exit-command-arg",
+        "--root",
+        "--exit-command-arg",
+        "/g",
+    ]
+    tree.process(300, "conmon", cmdline=conmon, exe="/usr/bin/conmon")
+    tree.file("/etc/containers/storage.conf", '[storage]\ngraphroot = "/from/file"\n')
+    tree.directory("/run/user/54321")
+    paths = (
+        "/g",
+        "/from/file",
+        "/var/lib/containers/storage",
+        "/home/54321/.local/share/containers/storage",
+    )
+    for path in paths:
+        tree.directory(path)
+    found = _roots(tree, "podmanfs")
+    assert set(found) == set(paths)
+    assert found["/g"].origin == "/g"
+
+
+def test_one_root_with_two_names_is_one_endpoint(tree: Tree) -> None:
+    tree.directory("/srv/storage")
+    tree.directory("/var/lib/containers")
+    (tree.root / "var/lib/containers/storage").symlink_to("/srv/storage")
+    (found,) = _roots(tree, "podmanfs", roots={"podman": ("/srv/storage",)}).values()
+    assert found.found_by == ("configuration roots.podman", "default path")
+
+
+def test_shims_are_one_endpoint_even_after_they_died(tree: Tree) -> None:
+    assert _roots(tree, "shim") == {}
+    tree.directory("/run/k3s/containerd/io.containerd.runtime.v2.task")
+    assert _roots(tree, "shim")["shims"].found_by == ("/run/k3s/containerd",)
+    tree.containerd(200, "--state", "/s")
+    tree.directory("/s/io.containerd.runtime.v1.linux")
+    tree.shim(300, "web", namespace="default", state_dir="/s")
+    assert _roots(tree, "shim")["shims"].found_by == (
+        "shim processes",
+        "/s",
+        "/run/k3s/containerd",
+    )
+
+
+def test_kubelet_is_found_by_directory_or_process(tree: Tree) -> None:
+    assert _roots(tree, "kubelet") == {}
+    args = ["/usr/bin/kubelet", "--root-dir=/k"]
+    tree.process(130, "kubelet", cmdline=args, exe="/usr/bin/kubelet")
+    assert set(_roots(tree, "kubelet")) == {"/var/lib/kubelet"}
+    tree.directory("/k")
+    assert set(_roots(tree, "kubelet")) == {"/k"}
