@@ -25,6 +25,15 @@ BUILTIN = {
     "kubelet": "rtscope.backends.kubelet:KubeletBackend",
 }
 
+_LATE = {
+    "docker": ("rtscope.backends.channel.http",),
+    "podman": ("rtscope.backends.channel.http",),
+    "containerd": ("rtscope.backends.channel.lean", "rtscope.backends.containerd.convert"),
+    "cri": ("rtscope.backends.channel.lean", "rtscope.backends.cri.convert"),
+    "shim": ("rtscope.backends.shim.convert",),
+}
+"""What a backend imports at its first question."""
+
 _loaded: dict[str, type[Backend]] = {}
 
 
@@ -50,6 +59,13 @@ def backend_of(kind: str) -> type[Backend]:
             )
         _loaded[kind] = load(target)
     return _loaded[kind]
+
+
+def preload(kind: str) -> None:
+    """Imports everything that endpoints of this kind need."""
+    backend_of(kind)
+    for module in _LATE.get(kind, ()):
+        importlib.import_module(module)
 
 
 def plugins() -> dict[str, str]:

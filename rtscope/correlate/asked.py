@@ -94,16 +94,23 @@ class Answers:
         if shim is not None and shim.process_state in _STANDS_STILL:
             word = "stopped" if shim.process_state in "Tt" else "blocked"
             unknown[Layer.SHIM] = f"shim {shim.key.pid} is {word} (state {shim.process_state})"
-        oci = self.gap_of(group, "oci_state") or self._oci_gap(group)
-        if oci is not None:
-            unknown[Layer.OCI] = oci.detail or f"the OCI state is {oci.reason}"
+        unknown[Layer.OCI] = self._why_no_oci(group)
         if not self.kernel_is_read:
             for layer in (Layer.PROCESS, Layer.CGROUP, Layer.SHIM):
                 unknown[layer] = "/proc was not read"
         return {layer: why for layer, why in unknown.items() if why is not None}
 
-    def _oci_gap(self, group: Group) -> Gap | None:
-        return self.gap_of(group, "state") or self.gap_of(group, "container")
+    def _why_no_oci(self, group: Group) -> str | None:
+        for missing in ("oci_state", "state", "container"):
+            gap = self.gap_of(group, missing)
+            if gap is not None:
+                return gap.detail or f"the OCI state is {gap.reason}"
+        if group.oci:
+            return None
+        roots = {bundle.oci_root for _, bundle in group.bundles if bundle.oci_root}
+        known = [e for e in self._endpoints.get("oci", []) if not roots or e.address in roots]
+        closed = [e for e in known if e.state not in _QUIET]
+        return sentence(closed[0]) if closed else None
 
     def _why_no_task(self, group: Group, shim: Shim | None) -> str | None:
         gap = self.gap_of(group, "task")

@@ -1,15 +1,15 @@
 """Asks every source once, each in a thread of its own, and comes back in time whatever happens."""
 
+import contextlib
 import queue
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 
 from rtscope.backends.base import Draft, Targets
-from rtscope.backends.registry import backend_of
+from rtscope.backends.registry import backend_of, preload
 from rtscope.config.settings import Settings
 from rtscope.correlate.discover import discover
-from rtscope.correlate.fold import fold
 from rtscope.errors import RtscopeError
 from rtscope.model.facts import replace
 from rtscope.model.observation import Endpoint, Observation
@@ -119,7 +119,7 @@ class Round:
         for number in sorted(range(len(endpoints)), key=lambda n: _rank(endpoints[n])):
             if endpoints[number].skip is not None:
                 got[number] = self._heard(skipped(endpoints[number], self._targets))
-            elif self._start(number, endpoints[number]):
+            elif self._preload(endpoints[number]) and self._start(number, endpoints[number]):
                 waiting.append(number)
             else:
                 unthreaded.append(number)
@@ -136,6 +136,15 @@ class Round:
         if self._on_observation is not None:
             self._on_observation(observation)
         return observation
+
+    def _preload(self, endpoint: Endpoint) -> bool:
+        """Imports its backend here: two threads that import from one package can lock up.
+
+        Source: observed, Python 3.11, `_DeadlockError` of importlib.
+        """
+        with contextlib.suppress(Exception):
+            preload(endpoint.kind)
+        return True
 
     def _start(self, number: int, endpoint: Endpoint) -> bool:
         def work() -> None:
@@ -193,7 +202,10 @@ def _with_specs(
         bare = tuple(bundle.ref for bundle in observation.bundles if bundle.ref not in described)
         if bare and time.monotonic() < end:
             wider = replace(targets, scope=bare, needs=targets.needs | {"specs"})
-            answer.append(fold(observation, observe_endpoint(observation.endpoint, wider)))
+            specs = observe_endpoint(observation.endpoint, wider)
+            known = {bundle.ref: bundle for bundle in specs.bundles}
+            bundles = tuple(known.get(bundle.ref, bundle) for bundle in observation.bundles)
+            answer.append(replace(observation, bundles=bundles))
         else:
             answer.append(observation)
     return tuple(answer)

@@ -210,7 +210,33 @@ def _data_roots(
     roots.add("/var/lib/docker", "default path", namespace="moby", below=below)
     for uid in _user_ids(kernel, host):
         roots.add(f"{user_home(uid)}/.local/share/docker", "default path", namespace="moby")
+    for path, address in _overlay_roots(kernel, host):
+        roots.add(path, "mounts of a container", namespace="moby", below=address)
     yield from roots
+
+
+def _overlay_roots(kernel: Observation, host: Host) -> Iterator[tuple[str, str | None]]:
+    """(data root, address of containerd) of dead dockerds, from what their containers mount.
+
+    Source: moby, daemon/graphdriver/overlay2: DATA_ROOT/overlay2/LAYER/merged is the root file
+    system of a container; observed, 20.10, 26.1, 28.5.
+    """
+    addresses = {
+        shim.containerd_address
+        for shim in kernel.shims
+        if shim.namespace == "moby" and shim.nested_in is None and shim.uid == 0
+    }
+    below = {daemon.options.get("containerd") for daemon in kernel.daemons}
+    orphaned = addresses - below
+    if not orphaned:
+        return
+    address = orphaned.pop() if len(orphaned) == 1 else None
+    found: set[str] = set()
+    for mount in host.mounts():
+        base, middle, rest = mount.point.partition("/overlay2/")
+        if mount.kind == "overlay" and middle and rest.endswith("/merged") and base not in found:
+            found.add(base)
+            yield base, address
 
 
 def _graph_roots(

@@ -185,7 +185,7 @@ def _space(endpoint: Endpoint, record: Member) -> tuple[object, ...]:
 def _keys(item: Item, addresses: Addresses, processes: Mapping[int, Process]) -> Iterator[Hashable]:
     space, record = item.space, item.record
     if isinstance(record, Shim):
-        yield from _shim_keys(space, record)
+        yield from _shim_keys(space, record, addresses)
         return
     yield (space, record.ref)
     directory = getattr(record, "bundle_dir", None)
@@ -201,11 +201,16 @@ def _keys(item: Item, addresses: Addresses, processes: Mapping[int, Process]) ->
         yield from _engine_keys(item, record, addresses)
 
 
-def _shim_keys(space: tuple[object, ...], shim: Shim) -> Iterator[Hashable]:
+def _shim_keys(space: tuple[object, ...], shim: Shim, addresses: Addresses) -> Iterator[Hashable]:
     yield (space, "shim", shim.key)
-    state = state_dir_of(shim.bundle_dir)
-    if state is not None:
-        yield (space, Ref(origin=state[0], namespace=state[1], id=state[2]))
+    place = state_dir_of(shim.bundle_dir)
+    if place is not None:
+        yield (space, Ref(origin=place[0], namespace=place[1], id=place[2]))
+    elif shim.namespace and shim.id and shim.kind not in MONITORS:
+        # Without the right to see its directory: what its arguments say.
+        state = addresses.state_of(shim.containerd_address)
+        if state is not None:
+            yield (space, Ref(origin=state, namespace=shim.namespace, id=shim.id))
     if shim.bundle_dir:
         yield (space, "bundle", os.path.normpath(shim.bundle_dir))
     if shim.kind in MONITORS and shim.id:

@@ -81,8 +81,9 @@ class Kernel:
         ) or any(state.pid == process.key.pid for _, state in group.oci)
 
     def _child_of_monitor(self, group: Group) -> Process | None:
+        """The child of a monitor, or of a shim whose bundle may not be read."""
         for _, shim in group.shims:
-            if shim.kind not in MONITORS:
+            if shim.kind not in MONITORS and (group.bundles or group.tasks):
                 continue
             for pid in self._children.get(shim.key.pid, ()):
                 process = self.processes[pid]

@@ -448,6 +448,7 @@ def _engine(row: Row, sandboxes: Sandboxes) -> Engine:
         if shim.kind in MONITORS:
             return Engine.CRI if (shim.name or "").startswith("k8s_") else Engine.PODMAN
     namespaces = {b.ref.namespace for _, b in row.group.bundles}
+    namespaces |= {s.namespace for _, s in row.group.shims if s.namespace}
     namespaces |= {r.ref.namespace for r in row.records if r.layer == Layer.CONTAINER}
     if "moby" in namespaces:
         return Engine.DOCKER

@@ -190,6 +190,10 @@ class Host:
         mount = mount_of(mounts, inside)
         return None if mount is None else mount.kind
 
+    def mounts(self) -> tuple[Mount, ...]:
+        """Every mount of the node's own namespace, as the reader sees it."""
+        return self._mounts_of("/run", only_where_one_may_block=False)[0]
+
     def may_block(self, path: str) -> bool:
         """Whether looking at `path` could make the reader wait without end.
 
