@@ -42,6 +42,9 @@ _EXECUTABLES = {
 }
 
 
+DAEMON_COMMS = frozenset(_KIND_OF_COMM)
+
+
 def daemon_kind(comm: bytes) -> str | None:
     """The kind of daemon that a process of this name may be."""
     return _KIND_OF_COMM.get(comm)

@@ -6,7 +6,7 @@ root) are left alone: the reader would wait with it.
 
 import os
 
-from rtscope.procfs.files import link_of, slurp, slurp_all
+from rtscope.procfs.files import link_of, slurp, slurp_words
 from rtscope.procfs.table import Row
 
 _DAEMON_CMDLINE_BYTES = 256 << 10
@@ -18,7 +18,7 @@ def cmdline_of(proc: str, row: Row, limit: int = _CMDLINE_BYTES) -> tuple[str, .
     """Its arguments; None where they may not be read, empty for what has none."""
     if row.is_in_kernel:
         return None
-    content = slurp_all(f"{proc}/{row.pid}/cmdline", limit)
+    content = slurp_words(f"{proc}/{row.pid}/cmdline", limit)
     if not content:
         return ()
     words = content.removesuffix(b"\0").split(b"\0")

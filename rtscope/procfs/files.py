@@ -20,7 +20,19 @@ def slurp(path: str, limit: int = _SMALL_BYTES) -> bytes:
 
 
 def slurp_all(path: str, limit: int) -> bytes:
-    """The same for files that the kernel hands out in pieces."""
+    """The same for tables, which the kernel hands out in pieces."""
+    return _read(path, limit, 1 << 16, ends_short=False)
+
+
+def slurp_words(path: str, limit: int) -> bytes:
+    """The same for a command line: a buffer that is not filled holds the end of it.
+
+    Source: fs/proc/base.c, proc_pid_cmdline_read; every further read would cost as much again.
+    """
+    return _read(path, limit, 4096, ends_short=True)
+
+
+def _read(path: str, limit: int, step: int, *, ends_short: bool) -> bytes:
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
@@ -28,9 +40,11 @@ def slurp_all(path: str, limit: int) -> bytes:
     parts: list[bytes] = []
     size = 0
     try:
-        while size < limit and (part := os.read(fd, min(1 << 16, limit - size))):
+        while size < limit and (part := os.read(fd, min(step, limit - size))):
             parts.append(part)
             size += len(part)
+            if ends_short and len(part) < step:
+                break
     except OSError:
         pass
     finally:

@@ -35,9 +35,8 @@ class MonitorArgs:
     pid_file: str | None = None
 
 
-def is_monitor_comm(comm: bytes) -> bool:
-    """Whether a process of this name may be a shim or a monitor."""
-    return comm.startswith((b"containerd-shim", b"docker-containe", b"conmon"))
+MONITOR_COMMS = frozenset({b"containerd-shim", b"docker-containe", b"conmon", b"conmonrs"})
+"""Names that a shim or a monitor may have; the kernel keeps 15 bytes of them."""
 
 
 def is_monitor_exe(exe: str) -> bool:

@@ -17,11 +17,17 @@ from rtscope.model.refs import ProcessKey
 from rtscope.model.state import EndpointState, Reason
 from rtscope.procfs import detail
 from rtscope.procfs.cgroups import CgroupReader, CgroupShape
-from rtscope.procfs.daemons import daemon_kind, is_daemon_call, is_daemon_exe, options_of
+from rtscope.procfs.daemons import (
+    DAEMON_COMMS,
+    daemon_kind,
+    is_daemon_call,
+    is_daemon_exe,
+    options_of,
+)
 from rtscope.procfs.host import Host
 from rtscope.procfs.monitors import (
+    MONITOR_COMMS,
     MonitorArgs,
-    is_monitor_comm,
     is_monitor_exe,
     monitor_from_args,
     monitor_from_cwd,
@@ -30,15 +36,16 @@ from rtscope.procfs.node import notes_on_view
 from rtscope.procfs.table import (
     KTHREADD,
     Row,
+    Survey,
     ancestors,
-    children_of,
     descendants,
     read_row,
     read_table,
 )
 
 SOURCE = "procfs:///proc"
-_RUNTIMES = frozenset({b"runc", b"crun", b"youki", b"runsc", b"rootlesskit"})
+_RUNTIMES = frozenset({b"runc", b"crun", b"youki", b"runsc", b"rootlesskit", b"exe"})
+_NAMES = _RUNTIMES | MONITOR_COMMS | DAEMON_COMMS
 _DEFAULT_NAMESPACES = frozenset({"default", "k8s.io", "moby"})
 
 
@@ -110,7 +117,10 @@ class Scan:
         self._host = host
         self._proc = host.proc
         self._rows = rows
-        self._children = children_of(rows)
+        survey = Survey(rows, _NAMES)
+        self._children = survey.children
+        self._named = survey.named
+        self._loners = survey.loners
         self._cgroups = CgroupReader(host, _DEFAULT_NAMESPACES)
         self._pid_namespace = self._first_namespace("pid")
         self._mount_namespace = self._first_namespace("mnt")
@@ -120,17 +130,15 @@ class Scan:
 
     def run(self) -> None:
         """Fill in everything."""
-        daemons = [row for row in self._rows.values() if daemon_kind(row.comm)]
-        monitors = [row for row in self._rows.values() if is_monitor_comm(row.comm)]
-        self._find_monitors(monitors)
+        self._find_monitors(row for row in self._named if row.comm in MONITOR_COMMS)
         self._use_namespaces()
         for pid, shim in self.shims.items():
             self._note_family(pid, shim)
         self._find_unparented()
-        for row in daemons:
-            self._find_daemon(row)
-        for row in self._rows.values():
-            if row.comm in _RUNTIMES or (row.comm == b"exe" and row.pid not in self.processes):
+        for row in self._named:
+            if row.comm in DAEMON_COMMS:
+                self._find_daemon(row)
+            elif row.comm in _RUNTIMES:
                 self._note_plain(row)
         self._note_ancestors()
 
@@ -260,10 +268,8 @@ class Scan:
 
     def _find_unparented(self) -> None:
         """Containers whose init no monitor parents."""
-        for row in tuple(self._rows.values()):
-            if row.pid in self.processes or row.ppid == KTHREADD or row.pid in (1, KTHREADD):
-                continue
-            if row.session != row.pid and row.ppid != 1:
+        for row in self._loners:
+            if row.pid in self.processes or row.pid in (1, KTHREADD):
                 continue
             if not self._is_container_like(row.pid):
                 continue

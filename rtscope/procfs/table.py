@@ -5,7 +5,7 @@ and is taken apart where somebody asks.
 """
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 from rtscope.model.refs import ProcessKey
 
@@ -92,18 +92,34 @@ def read_row(proc: str, pid: int) -> Row | None:
         os.close(fd)
 
 
-def children_of(rows: Mapping[int, Row]) -> dict[int, list[int]]:
-    """Pid of a parent -> pids of its children; kernel threads are left out."""
-    children: dict[int, list[int]] = {}
-    for row in rows.values():
-        ppid = row.ppid
-        if ppid == KTHREADD:
-            continue
-        if ppid in children:
-            children[ppid].append(row.pid)
-        else:
-            children[ppid] = [row.pid]
-    return children
+class Survey:
+    """What one pass over all rows sorts out; kernel threads are left out.
+
+    Attributes:
+        children: Pid of a parent -> pids of its children.
+        named: Rows whose name is one of those asked for.
+        loners: Session leaders and children of pid 1: where a container's init may be.
+    """
+
+    __slots__ = ("children", "loners", "named")
+
+    def __init__(self, rows: Mapping[int, Row], names: Collection[bytes]) -> None:
+        self.children: dict[int, list[int]] = {}
+        self.named: list[Row] = []
+        self.loners: list[Row] = []
+        children = self.children
+        for row in rows.values():
+            ppid = row.ppid
+            if ppid == KTHREADD:
+                continue
+            if ppid in children:
+                children[ppid].append(row.pid)
+            else:
+                children[ppid] = [row.pid]
+            if row.comm in names:
+                self.named.append(row)
+            if row.session == row.pid or ppid == 1:
+                self.loners.append(row)
 
 
 def ancestors(rows: Mapping[int, Row], pid: int) -> Iterator[Row]:

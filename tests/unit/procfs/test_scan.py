@@ -225,7 +225,7 @@ def test_of_a_process_in_the_kernel_only_harmless_files_are_read(
     tree.dockerd(100, state="D", wchan="rpc_wait")
     tree.process(330, "conmon", state="D", cmdline=["conmon"], exe="/usr/bin/conmon")
     touched: list[str] = []
-    for name in ("slurp", "slurp_all", "link_of"):
+    for name in ("slurp", "slurp_words", "link_of"):
         real = getattr(detail, name)
 
         def noting(path: str, *args: object, real: object = real) -> object:

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from rtscope.model.refs import ProcessKey
-from rtscope.procfs.table import Row, ancestors, children_of, descendants, read_row, read_table
+from rtscope.procfs.table import Row, Survey, ancestors, descendants, read_row, read_table
 from tests.unit.procfs.tree import Tree, own_stat
 
 
@@ -46,7 +46,10 @@ def test_family_is_walked_in_both_directions_even_in_circles(tree: Tree) -> None
     tree.process(21, "y", ppid=20)
     tree.process(30, "kworker", ppid=2)
     rows = read_table(tree.host.proc)
-    children = children_of(rows)
+    survey = Survey(rows, {b"x", b"kworker"})
+    children = survey.children
+    assert [row.pid for row in survey.named] == [20]
+    assert {row.pid for row in survey.loners} == {1, 2, 10, 11, 12, 20, 21}
     assert [row.pid for row in ancestors(rows, 12)] == [11, 10, 1]
     assert list(descendants(children, 10)) == [11, 12]
     assert [row.pid for row in ancestors(rows, 20)] == [21]
