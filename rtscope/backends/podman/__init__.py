@@ -93,11 +93,12 @@ class PodmanBackend:
         path = _path_for(targets.scope)
         draft.asked(f"GET {path}")
         document, headers = self._get(path, connection, self._deadlines.first_answer_s)
+        documents = self._listed(document)
         draft.describe(version=version_from_server(headers.get("server")))
         if connection.connect_ms is not None:
             draft.connected(connection.connect_ms)
         draft.answered(connection.first_answer_ms)
-        return self._listed(document)
+        return documents
 
     def _list(self, path: str, connection: HttpConnection, draft: Draft) -> list[Any]:
         draft.asked(f"GET {path}")

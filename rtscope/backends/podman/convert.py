@@ -14,7 +14,6 @@ from rtscope.model.refs import Ref
 from rtscope.model.state import Layer, State
 
 _STATES: Mapping[str, State] = {
-    "configured": State.CREATED,
     "created": State.CREATED,
     "initialized": State.CREATED,
     "running": State.RUNNING,

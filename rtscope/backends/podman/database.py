@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 _WORDS = (
     "unknown",
-    "configured",
     "created",
+    "initialized",
     "running",
     "stopped",
     "paused",
@@ -28,9 +28,11 @@ _WORDS = (
     "removing",
     "stopping",
 )
-"""Source: podman, libpod/define/containerstate.go, in the order of their numbers."""
+"""As the API writes them. Source: podman, libpod/define/containerstate.go, by their numbers."""
 
 _ENDED = frozenset({"stopped", "exited"})
+_MAGIC = b"SQLite format 3\0"
+_MAX_VALUE_BYTES = 16 << 20
 _LIMIT_S = 0.5
 _STEPS = 20_000
 
@@ -98,13 +100,16 @@ def database_from(data: bytes) -> Database:
         import sqlite3
     except ImportError as error:
         raise DatabaseError("this Python has no sqlite3") from error
+    if not data.startswith(_MAGIC):
+        raise DatabaseError("not podman's database: no SQLite file")
     connection = sqlite3.connect(":memory:")
     try:
+        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _MAX_VALUE_BYTES)
         connection.deserialize(data)
         connection.execute("PRAGMA trusted_schema = OFF")
         connection.set_progress_handler(_watch(time.monotonic() + _LIMIT_S), _STEPS)
         return Database(containers=_containers(connection), pods=_pods(connection))
-    except (sqlite3.Error, OverflowError, UnicodeError) as error:
+    except (sqlite3.Error, MemoryError, OverflowError, UnicodeError) as error:
         raise DatabaseError(f"not podman's database: {error}") from error
     finally:
         connection.close()

@@ -13,7 +13,7 @@ from rtscope.model.records import ContainerRecord, Pod, Sandbox, Shim
 from rtscope.model.refs import Ref
 from rtscope.model.state import Layer, State
 
-_NEVER_RAN = frozenset({"configured", "created"})
+_NEVER_RAN = frozenset({"created", "initialized"})
 
 
 @fact
@@ -128,7 +128,7 @@ def derive(entry: StoreEntry, seen: Seen) -> State:
     if seen.life.is_alive:
         if seen.life.is_frozen:
             return State.PAUSED
-        is_waiting = word == "created" if seen.is_waiting is None else seen.is_waiting
+        is_waiting = word == "initialized" if seen.is_waiting is None else seen.is_waiting
         return State.CREATED if is_waiting else State.RUNNING
     if entry.crio is not None and entry.crio.is_pod:
         # Without an infra container a pod of CRI-O has no process that could tell.

@@ -20,7 +20,8 @@ _SANDBOX_ID = re.compile(rb'"io\.kubernetes\.cri-o\.SandboxID":\s*"([0-9a-f]{64}
 _CGROUP = re.compile(rb'"cgroupsPath":\s*"([^"]{1,4096})"')
 _POD_IN_CGROUP = re.compile(r"(?:^|[/_])([0-9a-f]{64})(?:/libpod-|\.slice:libpod:)")
 _INFRA_NAME = re.compile(r"[0-9a-f]{12}-infra")
-_CRIO_PREFIX = "k8s"
+_CRIO_NAME_PARTS = 5
+"""`k8s_NAME_NAMESPACE_UID_ATTEMPT`. Source: CRI-O, internal/factory/sandbox/sandbox.go."""
 
 
 @fact
@@ -100,17 +101,6 @@ def pid_from(data: bytes) -> int | None:
     return (int(word) or None) if word.isdigit() and len(word) < 10 else None
 
 
-def crio_name_parts(name: str | None) -> tuple[str, str, str, int] | None:
-    """(first, second, namespace, attempt) of `k8s_A_B_NAMESPACE_UID_ATTEMPT`, or without the A.
-
-    Source: CRI-O, internal/factory/container and sandbox, makeSandboxContainerName.
-    """
-    parts = (name or "").split("_")
-    if parts[0] != _CRIO_PREFIX or len(parts) not in (5, 6) or not parts[-1].isdigit():
-        return None
-    return parts[1], parts[-4], parts[-3], int(parts[-1])
-
-
 def _entry_from(facts: Mapping[str, Any]) -> StoreEntry | str:
     container_id = text(facts.get("id"))
     if container_id is None or not _ID.fullmatch(container_id):
@@ -133,18 +123,18 @@ def _entry_from(facts: Mapping[str, Any]) -> StoreEntry | str:
 def _crio_from(metadata: Mapping[str, Any]) -> CrioFacts:
     """Source: CRI-O, internal/storage/runtime.go, RuntimeContainerMetadata.
 
-    A container's metadata lack the pod's namespace and uid: its name has them.
+    A container's metadata lack the pod's namespace and uid: the pod's name has them.
     """
     is_pod = metadata.get("pod") is True
     own = text(metadata.get("metadata-name"))
     pod_name = text(metadata.get("pod-name"))
     parts = (pod_name or "").split("_")
-    is_full = crio_name_parts(pod_name) is not None
+    is_full = len(parts) == _CRIO_NAME_PARTS and parts[0] == "k8s"
     return CrioFacts(
         pod=Pod(
-            name=own if is_pod and own else parts[-4] if is_full else pod_name,
-            namespace=text(metadata.get("namespace")) or (parts[-3] if is_full else None),
-            uid=text(metadata.get("uid")) or (parts[-2] if is_full else None),
+            name=own if is_pod and own else parts[1] if is_full else pod_name,
+            namespace=text(metadata.get("namespace")) or (parts[2] if is_full else None),
+            uid=text(metadata.get("uid")) or (parts[3] if is_full else None),
             sandbox_id=text(metadata.get("pod-id")),
         ),
         container=None if is_pod else own,
