@@ -39,6 +39,11 @@ MONITOR_COMMS = frozenset({b"containerd-shim", b"docker-containe", b"conmon", b"
 """Names that a shim or a monitor may have; the kernel keeps 15 bytes of them."""
 
 
+def is_monitor_comm(comm: bytes) -> bool:
+    """Whether a process of this name may be a shim or a monitor."""
+    return comm in MONITOR_COMMS
+
+
 def is_monitor_exe(exe: str) -> bool:
     """Whether an executable of this name is a shim or a monitor."""
     name = os.path.basename(exe)
