@@ -7,6 +7,7 @@ sources: kubelet, containerd, cri-o, nerdctl, podman, moby, lxc, systemd.
 
 import re
 from collections.abc import Collection
+from functools import lru_cache
 
 from rtscope.model.facts import fact
 from rtscope.procfs.files import slurp
@@ -102,10 +103,8 @@ def parse_path(path: str, namespaces: Collection[str] = ()) -> CgroupShape | Non
     shape: CgroupShape | None = None
     pod_uid: str | None = None
     for index, part in enumerate(parts):
-        found = _POD_UID.search(part)
-        if found is not None:
-            digits = found[1].replace("_", "-")
-            pod_uid = digits
+        if "pod" in part and (found := _POD_UID.search(part)) is not None:
+            pod_uid = found[1].replace("_", "-")
         matched = _match(parts, index, namespaces, shape)
         if matched is None:
             continue
@@ -135,16 +134,22 @@ def _match(
     if outer is not None and outer.owner in ("lxc", "nspawn") and not _BARE_ID.search(part):
         # What a system container's own systemd made is not a container.
         return ("nspawn", outer.id, None, True) if part == "supervisor" else None
+    matched = _named(part) or _pair(parts, index)
+    if matched is not None:
+        return matched
+    is_at_top = index == 1 or (outer is not None and outer.directory.count("/") == index - 1)
+    if is_at_top and above in namespaces:
+        return "containerd", part, above, False
+    return None
+
+
+@lru_cache(maxsize=1024)
+def _named(part: str) -> _Match | None:
+    """Names that tell everything by themselves. The same few stand above every container."""
     for pattern, owner, is_monitor in _NAMED:
         found = pattern.fullmatch(part)
         if found is not None:
             return owner, found[1], None, is_monitor
-    pair = _pair(parts, index)
-    if pair is not None:
-        return pair
-    is_at_top = index == 1 or (outer is not None and outer.directory.count("/") == index - 1)
-    if is_at_top and above in namespaces:
-        return "containerd", part, above, False
     return None
 
 
