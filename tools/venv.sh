@@ -35,4 +35,6 @@ until .venv/bin/python -m pip install -q --disable-pip-version-check -e "$what";
     [ $tries -lt 3 ] || { echo "rtscope: pip could not install $what" >&2; exit 2; }
     sleep 3
 done
+# rtscope itself writes nothing, not even bytecode: compile it now, or every start pays for it.
+.venv/bin/python -m compileall -q rtscope || true
 touch "$stamp"
