@@ -154,11 +154,12 @@ def _tables(host: Host, holders: Iterable[int]) -> Iterator[tuple[int | None, by
     proc = host.proc
     content = slurp_all(f"{proc}/1/net/unix", _MAX_TABLE_BYTES)
     yield None, content or slurp_all(f"{proc}/self/net/unix", _MAX_TABLE_BYTES)
-    own = namespace_of(proc, 1, "net")
+    # Some first processes hide their namespaces even from root: the reader's is then the node's.
+    own = namespace_of(proc, 1, "net") or namespace_of("/proc", os.getpid(), "net")
     seen = {own, None}
     for pid in holders:
         namespace = namespace_of(proc, pid, "net")
-        if own is not None and namespace not in seen:
+        if namespace not in seen:
             seen.add(namespace)
             yield pid, slurp_all(f"{proc}/{pid}/net/unix", _MAX_TABLE_BYTES)
 
