@@ -92,6 +92,8 @@ def with_holders(host: Host, wanted: Collection[Listener]) -> tuple[Listener, ..
 
     Bounded in time: on a node with very many descriptors the answer stays unknown.
     """
+    if not wanted:
+        return ()
     open_ones = {listener.inode for listener in wanted}
     found: dict[int, set[int]] = {}
     deadline = time.monotonic() + _SEARCH_S
