@@ -14,10 +14,9 @@ import sys
 import time
 from collections.abc import Sequence
 
-from tests.lab.node import Node, many
-
 from bench.measure import ROOT, Limits, Run, interleaved, median_s, run
 from tests.lab import faults
+from tests.lab.node import Node, many
 
 RTSCOPE = os.path.join(os.path.dirname(sys.executable), "rtscope")
 LIST = [RTSCOPE, "ps", "-a", "--all-runtimes", "-o", "json"]
