@@ -11,7 +11,7 @@ from rtscope.model.observation import Endpoint, Observation
 from rtscope.model.records import Daemon
 from rtscope.model.state import EndpointState
 from rtscope.procfs.daemons import options_of, socket_path
-from rtscope.procfs.host import Host
+from rtscope.procfs.host import BlockedError, Host
 from rtscope.procfs.sockets import Listener
 
 _KINDS_OF_DAEMON = {
@@ -161,6 +161,9 @@ class Judge:
             self._host.stat(candidate.path)
         except PermissionError:
             return self._unseen(endpoint)
+        except BlockedError:
+            why = f"{candidate.path}: its file system does not answer"
+            return _skip(endpoint, EndpointState.BLOCKED, why)
         except OSError:
             if candidate.found_by == ["default path"]:
                 return None

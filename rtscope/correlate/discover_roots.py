@@ -14,8 +14,9 @@ from rtscope.model.facts import replace
 from rtscope.model.observation import Endpoint, Observation
 from rtscope.model.records import Daemon, Shim
 from rtscope.model.refs import ProcessKey
+from rtscope.model.state import EndpointState
 from rtscope.procfs.daemons import options_of, user_home
-from rtscope.procfs.host import Host
+from rtscope.procfs.host import BlockedError, Host
 from rtscope.procfs.monitors import oci_root_of_args, split_bundle
 from rtscope.procfs.users import user_ids
 
@@ -29,6 +30,7 @@ _BUNDLE_KINDS = ("io.containerd.runtime.v2.task", "io.containerd.runtime.v1.linu
 _STORAGE_FILES = ("/etc/containers/storage.conf", "/usr/share/containers/storage.conf")
 _GRAPH_ROOT = re.compile(rb"(?m)^\s*graphroot\s*=\s*[\"']([^\"']+)[\"']")
 _OPTION_ROOT = re.compile(rb'"[Rr]oot"\s*:\s*"((?:[^"\\]|\\.)*)"')
+_HABIT = "default path"
 _MAX_BYTES = 1 << 16
 _MAX_CHILDREN = 512
 
@@ -54,17 +56,21 @@ class _Roots:
         self._found: dict[object, Endpoint] = {}
 
     def add(self, path: str, how: str, **more: object) -> None:
-        """Note a directory, if it exists or cannot be seen."""
+        """Note a directory that exists, and one that something living names and nobody can see."""
         path = path.rstrip("/")
         if path.startswith("/var/run/"):
             path = path[len("/var") :]
+        identity: object = path
+        uid = None
         try:
             status = self._host.stat(path)
-        except OSError:
-            if not more.get("is_named"):
+        except BlockedError:
+            more["skip"] = EndpointState.BLOCKED
+            more["skip_detail"] = f"{path}: its file system does not answer"
+        except OSError as error:
+            is_hidden = isinstance(error, PermissionError) and how != _HABIT
+            if not more.get("is_named") and not is_hidden:
                 return
-            identity: object = path
-            uid = None
         else:
             identity = (status.st_dev, status.st_ino)
             uid = status.st_uid or None
@@ -112,14 +118,14 @@ def _oci(
 
 def _usual_oci(roots: _Roots, host: Host) -> None:
     for path in _OCI_ROOTS:
-        roots.add(path, "default path")
+        roots.add(path, _HABIT)
     for parent in _OCI_PARENTS:
-        _add_children(roots, host, parent, "default path", None)
-    _add_dockers(roots, host, "/run/docker", "default path", None)
+        _add_children(roots, host, parent, _HABIT, None)
+    _add_dockers(roots, host, "/run/docker", _HABIT, None)
     for uid in user_ids(host):
         for name in _USER_OCI_ROOTS:
-            roots.add(f"/run/user/{uid}/{name}", "default path")
-        _add_dockers(roots, host, f"/run/user/{uid}/docker", "default path", None)
+            roots.add(f"/run/user/{uid}/{name}", _HABIT)
+        _add_dockers(roots, host, f"/run/user/{uid}/docker", _HABIT, None)
 
 
 def _oci_of_daemon(roots: _Roots, host: Host, daemon: Daemon) -> None:
@@ -207,9 +213,9 @@ def _data_roots(
     if usual["root"] != "/var/lib/docker":
         roots.add(usual["root"], usual["config"], namespace="moby")
     below = below_docker(kernel, None)
-    roots.add("/var/lib/docker", "default path", namespace="moby", below=below)
-    for uid in _user_ids(kernel, host):
-        roots.add(f"{user_home(uid)}/.local/share/docker", "default path", namespace="moby")
+    roots.add("/var/lib/docker", _HABIT, namespace="moby", below=below)
+    for home in _homes(kernel, host):
+        roots.add(f"{home}/.local/share/docker", _HABIT, namespace="moby")
     for path, address in _overlay_roots(kernel, host):
         roots.add(path, "mounts of a container", namespace="moby", below=address)
     yield from roots
@@ -264,17 +270,24 @@ def _graph_roots(
         found = _GRAPH_ROOT.search(_content(host, path))
         if found is not None:
             roots.add(found[1].decode(errors="surrogateescape"), path)
-    roots.add("/var/lib/containers/storage", "default path")
-    for uid in _user_ids(kernel, host):
-        roots.add(f"{user_home(uid)}/.local/share/containers/storage", "default path")
+    roots.add("/var/lib/containers/storage", _HABIT)
+    for home in _homes(kernel, host):
+        roots.add(f"{home}/.local/share/containers/storage", _HABIT)
     yield from roots
 
 
-def _user_ids(kernel: Observation, host: Host) -> tuple[int, ...]:
-    """Users who may have stores of their own."""
+def _homes(kernel: Observation, host: Host) -> Iterator[str]:
+    """Homes of users who may have stores of their own.
+
+    A home that may block is looked at only if something of that user runs: a listing does not wait
+    for the file servers of people who have nothing to do with containers.
+    """
     running = {shim.uid for shim in kernel.shims if shim.uid and shim.nested_in is None}
-    own = {kernel.node.euid} - {0}
-    return tuple(sorted({*user_ids(host), *running, *own}))
+    running |= {kernel.node.euid} - {0}
+    for uid in sorted({*user_ids(host), *running}):
+        home = user_home(uid)
+        if uid in running or not host.may_block(home):
+            yield home
 
 
 def _shims(kernel: Observation, host: Host) -> Iterator[Endpoint]:
@@ -314,7 +327,7 @@ def _kubelet(
         how = f"kubelet {key.pid} --root-dir"
         roots.add(path, how, daemon=key, holder_state=state, wchan=daemon.wchan)
     for path in (*settings.roots.get("kubelet", ()), "/var/lib/kubelet"):
-        roots.add(path, "default path")
+        roots.add(path, _HABIT)
     found = tuple(roots)
     yield from found
     if not found and key is not None:

@@ -7,7 +7,8 @@ from rtscope.config.settings import Settings
 from rtscope.correlate.discover import discover
 from rtscope.model.facts import replace
 from rtscope.model.observation import Endpoint
-from rtscope.procfs.host import Host
+from rtscope.model.state import EndpointState
+from rtscope.procfs.host import BlockedError, Host
 from rtscope.procfs.node import read_node
 from rtscope.procfs.scan import observe_kernel
 from tests.unit.procfs.tree import Tree, is_root
@@ -156,3 +157,38 @@ def test_kubelet_is_found_by_directory_or_process(tree: Tree) -> None:
     assert set(_roots(tree, "kubelet")) == {"/var/lib/kubelet"}
     tree.directory("/k")
     assert set(_roots(tree, "kubelet")) == {"/k"}
+
+
+def test_what_does_not_answer_is_listed_as_blocked(
+    tree: Tree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stuck(operation: str, path: str, limit: int, timeout_s: float) -> bytes:
+        raise BlockedError(110, "no answer", path)
+
+    monkeypatch.setattr("rtscope.procfs.host.isolated", stuck)
+    tree.mounts("/ ext4", "/slow nfs4")
+    tree.directory("/slow/runc")
+    host = tree.host
+    kernel = observe_kernel(host, read_node(host))
+    settings = Settings(roots={"oci": ("/slow/runc",)}, hosts=("docker:///slow/d.sock",))
+    found = {endpoint.kind: endpoint for endpoint in discover(kernel, host, settings)}
+    assert found["oci"].skip is EndpointState.BLOCKED
+    assert found["docker"].skip is EndpointState.BLOCKED
+    assert "does not answer" in found["docker"].skip_detail
+
+
+def test_homes_that_may_block_are_left_alone_unless_their_user_runs_something(
+    tree: Tree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def noting(operation: str, path: str, limit: int, timeout_s: float) -> bytes:
+        asked.append(path)
+        raise FileNotFoundError(2, "none", path)
+
+    monkeypatch.setattr("rtscope.procfs.host.isolated", noting)
+    tree.mounts("/ ext4", "/home autofs")
+    tree.directory("/home")
+    tree.directory("/run/user/54321")
+    _roots(tree, "podmanfs")
+    assert asked == []
