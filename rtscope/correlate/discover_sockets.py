@@ -109,10 +109,13 @@ class _Finder:
         path = socket_path(entry.path)
         if daemon.nested_in is not None:
             return f"/proc/{daemon.nested_in}/root{entry.path}"
-        if entry.file_inode is None or self._inode(path) == entry.file_inode:
+        outside = self._file(path)
+        if daemon.process_state == "D" or outside[1] == (entry.file_inode or object()):
             return path
         inside = f"/proc/{daemon.key.pid}/root{entry.path}"
-        return inside if self._inode(inside) == entry.file_inode else path
+        there = self._file(inside)
+        is_it = there[1] is not None and there[1] == (entry.file_inode or there[1])
+        return inside if is_it and there != outside else path
 
     def _file(self, path: str) -> tuple[int | None, int | None]:
         try:
@@ -120,9 +123,6 @@ class _Finder:
         except OSError:
             return None, None
         return status.st_dev, status.st_ino
-
-    def _inode(self, path: str) -> int | None:
-        return self._file(path)[1]
 
     def _said_by(self, daemon: Daemon) -> None:
         """What a daemon's arguments and configuration name, its own address and its partners'."""

@@ -42,6 +42,7 @@ from rtscope.procfs.table import (
     read_row,
     read_table,
 )
+from rtscope.procfs.views import Views
 
 SOURCE = "procfs:///proc"
 _RUNTIMES = frozenset({b"runc", b"crun", b"youki", b"runsc", b"rootlesskit", b"exe"})
@@ -124,6 +125,7 @@ class Scan:
         self._cgroups = CgroupReader(host, _DEFAULT_NAMESPACES)
         self._pid_namespace = self._first_namespace("pid")
         self._mount_namespace = self._first_namespace("mnt")
+        self._views = Views(host, self._mount_namespace)
         self.shims: dict[int, Shim] = {}
         self.daemons: dict[int, Daemon] = {}
         self.processes: dict[int, Process] = {}
@@ -177,14 +179,17 @@ class Scan:
             said = monitor_from_args(args, exe, cwd)
         if said is None:
             return None
-        uid = detail.uid_of(self._proc, row.pid)
+        nested_in = self._nested_in(row)
+        bundle_dir = said.bundle_dir
+        if bundle_dir is not None and nested_in is None and self._views.is_own(row):
+            bundle_dir = self._views.outside(row, bundle_dir)
         return Shim(
             key=row.key,
             kind=said.kind,
             namespace=said.namespace,
             id=said.id,
             containerd_address=said.containerd_address,
-            bundle_dir=said.bundle_dir,
+            bundle_dir=bundle_dir,
             name=said.name,
             oci_runtime=said.oci_runtime,
             oci_root=said.oci_root,
@@ -196,10 +201,10 @@ class Scan:
             process_state=row.state.decode(errors="replace"),
             wchan=detail.wchan_of(self._proc, row),
             exe=exe,
-            uid=uid or 0,
+            uid=detail.uid_of(self._proc, row.pid) or 0,
             children=tuple(self._children.get(row.pid, ())),
             is_verified=exe is not None and self._can_verify(row),
-            nested_in=self._nested_in(row),
+            nested_in=nested_in,
         )
 
     def _can_verify(self, row: Row) -> bool:
@@ -328,11 +333,14 @@ class Scan:
                 return
         uid = detail.uid_of(self._proc, row.pid)
         nested_in = self._nested_in(row)
+        options = options_of(self._views.of(row), kind, args or (), uid or 0)
+        if nested_in is None and self._views.is_own(row):
+            options = self._views.options_outside(row, options)
         self.daemons[row.pid] = Daemon(
             key=row.key,
             kind=kind,
             args=args or (),
-            options=options_of(self._view_of(row), kind, args or (), uid or 0),
+            options=options,
             exe=exe,
             uid=uid,
             process_state=row.state.decode(errors="replace"),
@@ -342,13 +350,6 @@ class Scan:
         )
         if row.pid not in self.processes:
             self._note_plain(row, cmdline=True)
-
-    def _view_of(self, row: Row) -> Host:
-        """The files as a daemon sees them: the node's, unless it has mounts of its own."""
-        own = detail.namespace_of(self._proc, row.pid, "mnt")
-        if own is None or own == self._mount_namespace or row.is_in_kernel:
-            return self._host
-        return self._host.in_container(row.pid)
 
     # The rest
 

@@ -433,3 +433,25 @@ def test_discovery_connects_to_nothing(tmp_path_factory: pytest.TempPathFactory)
             sock.accept()
     (named,) = [endpoint for endpoint in found if endpoint.is_named]
     assert named.address == path
+
+
+def test_a_rootless_containerd_is_not_taken_for_the_hosts(tree: Tree) -> None:
+    tree.containerd(200, sockets=[21])
+    tree.listener(21, CONTAINERD)
+    cgroup = "0::/user.slice/user-7.slice/user@7.service/app.slice/x.service\n"
+    tree.containerd(210, cgroup=cgroup, namespaces={"mnt": 7002, "net": 9}, sockets=[22])
+    inside = tree.container_root(210)
+    (inside / "run" / "containerd").mkdir(parents=True)
+    (inside / "run" / "containerd" / "containerd.sock").write_text("")
+    (tree.proc / "210" / "net").mkdir()
+    (tree.proc / "210" / "net" / "unix").write_text(
+        f"0: 00000002 00000000 00010000 0001 01 22 {CONTAINERD}\n"
+    )
+    sockets = _sockets(_discover(tree))
+    own = sockets[f"containerd:///proc/210/root{CONTAINERD}"]
+    assert own.origin == "/proc/210/root/run/containerd"
+    assert own.daemon is not None
+    assert own.daemon.pid == 210
+    hosts = sockets[f"containerd://{CONTAINERD}"]
+    assert hosts.daemon is not None
+    assert (hosts.daemon.pid, hosts.origin) == (200, "/run/containerd")

@@ -327,3 +327,32 @@ def test_another_users_shim_carries_the_user(tree: Tree) -> None:
     tree.shim(300, A)
     os.chown(tree.proc / "300", 12345, 12345)
     assert _shims(_observe(tree))[300].uid == 12345
+
+
+def test_a_daemon_with_mounts_of_its_own_is_reached_through_its_root(tree: Tree) -> None:
+    cgroup = "0::/user.slice/user-7.slice/user@7.service/app.slice/x.service\n"
+    own = {"mnt": 7002}
+    tree.containerd(200, cgroup=cgroup, namespaces=own)
+    tree.directory("/run/containerd")
+    tree.directory("/var/lib/containerd")
+    inside = tree.container_root(200)
+    (inside / "run" / "containerd").mkdir(parents=True)
+    (inside / "run" / "containerd" / "containerd.sock").write_text("")
+    bundle = tree.shim(300, "web", namespace="default", cgroup=cgroup, namespaces=own)
+    (tree.container_root(300) / bundle.lstrip("/")).mkdir(parents=True)
+    observation = _observe(tree)
+    options = _daemons(observation)[200].options
+    assert options["state"] == "/proc/200/root/run/containerd"
+    assert options["address"] == "/proc/200/root/run/containerd/containerd.sock"
+    assert options["root"] == "/var/lib/containerd"
+    assert _shims(observation)[300].bundle_dir == f"/proc/300/root{bundle}"
+
+
+def test_a_daemon_with_a_private_tmp_shares_the_rest(tree: Tree) -> None:
+    tree.containerd(200, cgroup="0::/system.slice/containerd.service\n", namespaces={"mnt": 7002})
+    shared = tree.directory("/run/containerd")
+    inside = tree.container_root(200)
+    inside.rmdir()
+    inside.symlink_to(tree.root)
+    assert shared.exists()
+    assert _daemons(_observe(tree))[200].options["state"] == "/run/containerd"
