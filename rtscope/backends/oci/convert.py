@@ -218,6 +218,10 @@ def _runc(head: Mapping[str, Any], *, labels: Any, rootfs: Any, cgroup_paths: An
 
 
 _CONFIG = b',"config":{'
+_LABELS = b',"labels":'
+_ROOTFS = b'"rootfs":'
+_CGROUP_PATHS = b',"cgroup_paths":'
+_ROOTFS_WITHIN = 256
 _VALUE_BYTES = 16 << 10
 _decode_at = JSONDecoder().raw_decode
 
@@ -226,36 +230,34 @@ def _runc_head(data: bytes) -> StateFile | None:
     """State of runc without parsing its configuration: 10 to 60 kB, of which three keys count.
 
     A quote inside a JSON string is escaped, so `,"key":` is always a key. Where each of them
-    stands once and in runc's own order, it is the one that we mean; anything else is None, and
-    the whole is parsed.
+    stands once, in runc's own order and place, it is the one that is meant; anything else is
+    None, and the whole is parsed.
     """
     end = data.find(_CONFIG)
     if end < 0 or not data.startswith(b'{"id":') or data[-1:] != b"}":
         return None
-    labels = _value_at(data, b',"labels":', end)
-    rootfs = _value_at(data, b'"rootfs":', end)
-    paths = _value_at(data, b',"cgroup_paths":', labels[1] if labels else end)
-    if labels is None or rootfs is None or paths is None or rootfs[1] > labels[1]:
+    rootfs = data.find(_ROOTFS, end, end + _ROOTFS_WITHIN)
+    labels = data.rfind(_LABELS)
+    paths = data.rfind(_CGROUP_PATHS)
+    if not 0 <= rootfs < labels < paths or data.find(_LABELS, end, labels) >= 0:
+        return None
+    if data.find(_CGROUP_PATHS, labels, paths) >= 0:
         return None
     try:
         head = json.loads(data[:end] + b"}")
+        return _runc(
+            head if "init_process_pid" in head else {},
+            labels=_value_at(data, labels + len(_LABELS)),
+            rootfs=_value_at(data, rootfs + len(_ROOTFS)),
+            cgroup_paths=_value_at(data, paths + len(_CGROUP_PATHS)),
+        )
     except (ValueError, RecursionError):
         return None
-    if "init_process_pid" not in head:
-        return None
-    return _runc(head, labels=labels[0], rootfs=rootfs[0], cgroup_paths=paths[0])
 
 
-def _value_at(data: bytes, key: bytes, start: int) -> tuple[Any, int] | None:
-    """The small value of a key that stands exactly once in the data, and where the key is."""
-    at = data.find(key, start)
-    if at < 0 or data.count(key) != 1:
-        return None
-    begin = at + len(key)
-    try:
-        return _decode_at(data[begin : begin + _VALUE_BYTES].decode())[0], at
-    except (ValueError, RecursionError):
-        return None
+def _value_at(data: bytes, begin: int) -> Any:
+    """The value that begins there; a larger one than usual is cut off, which is a ValueError."""
+    return _decode_at(data[begin : begin + _VALUE_BYTES].decode())[0]
 
 
 def _cgroup_from(paths: Mapping[str, str]) -> str | None:
