@@ -54,7 +54,9 @@ class _Finder:
         pids = [daemon.key.pid for daemon in kernel.daemons]
         pids += user_managers(host)
         self._listeners = listeners(host, pids, timeout_s=settings.deadlines.connect_s, gaps=None)
-        self._by_path = {entry.path: entry for entry in self._listeners}
+        self._by_path = {
+            entry.path: entry for entry in self._listeners if entry.network_namespace is None
+        }
         self._by_file: dict[tuple[int | None, int | None], Listener] = {
             (entry.device, entry.file_inode): entry
             for entry in self._listeners
@@ -183,9 +185,11 @@ class _Finder:
         """The listener behind a path, and what tells that two paths are one socket."""
         try:
             status = self._host.stat(path)
-        except OSError:
+        except PermissionError:
             entry = self._by_path.get(path) or self._by_path.get(f"/var{path}")
             return entry, path if entry is None else entry.inode
+        except OSError:
+            return None, path
         entry = self._by_file.get((status.st_dev, status.st_ino))
         if entry is None:
             named = self._by_path.get(path) or self._by_path.get(f"/var{path}")
