@@ -134,7 +134,7 @@ class Scan:
         """Fill in everything."""
         self._find_monitors(row for row in self._named if row.comm in MONITOR_COMMS)
         self._use_namespaces()
-        for pid, shim in self.shims.items():
+        for pid, shim in reversed(self.shims.items()):
             self._note_family(pid, shim)
         self._find_unparented()
         for row in self._named:
@@ -260,16 +260,13 @@ class Scan:
     # Processes of containers
 
     def _note_family(self, pid: int, shim: Shim) -> None:
-        """A monitor and everything below it."""
-        self._note_plain(self._rows[pid], cmdline=True)
+        """A monitor and everything below it; what is below an inner one was noted before."""
+        self._note_plain(self._rows[pid])
         firsts = set(shim.children)
         for below in descendants(self._children, pid):
-            row = self._rows.get(below)
-            if row is None or (below in self.processes and below not in firsts):
+            if below in self.processes and below not in self.shims:
                 continue
-            if below in self.shims:
-                continue
-            self.note_container_process(row, is_init=below in firsts, shim=shim.key)
+            self.note_container_process(self._rows[below], is_init=below in firsts, shim=shim.key)
 
     def _find_unparented(self) -> None:
         """Containers whose init no monitor parents."""

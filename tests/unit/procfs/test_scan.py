@@ -176,6 +176,7 @@ def test_what_runs_inside_a_container_is_nested(tree: Tree) -> None:
     inner = f"0::/docker/{A}/docker/{B}\n"
     tree.shim(320, B, ppid=301, cgroup=IN_A, namespaces=OWN)
     tree.process(321, "web", ppid=320, cgroup=inner, ns_pids=[321, 20, 1], namespaces=OWN)
+    tree.process(322, "worker", ppid=321, cgroup=inner, session=321)
     observation = _observe(tree)
     daemon = _daemons(observation)[310]
     assert daemon.nested_in == 301
@@ -186,6 +187,10 @@ def test_what_runs_inside_a_container_is_nested(tree: Tree) -> None:
     web = _process(observation, 321)
     assert (web.container_id, web.shim) == (B, shims[320].key)
     assert web.ns_pids == (321, 20, 1)
+    assert _process(observation, 322).shim == shims[320].key
+    assert _process(observation, 320).shim == shims[300].key
+    assert _process(observation, 310).shim == shims[300].key
+    assert len(observation.processes) == len(_pids(observation)) == 7
 
 
 def test_nested_without_a_shim_is_told_by_cgroup_and_by_namespace(tree: Tree) -> None:
