@@ -30,6 +30,7 @@ _BUNDLE_KINDS = ("io.containerd.runtime.v2.task", "io.containerd.runtime.v1.linu
 _STORAGE_FILES = ("/etc/containers/storage.conf", "/usr/share/containers/storage.conf")
 _GRAPH_ROOT = re.compile(rb"(?m)^\s*graphroot\s*=\s*[\"']([^\"']+)[\"']")
 _OPTION_ROOT = re.compile(rb'"[Rr]oot"\s*:\s*"((?:[^"\\]|\\.)*)"')
+_RUNC_INIT = "runc:["
 _HABIT = "default path"
 _MAX_BYTES = 1 << 16
 _MAX_CHILDREN = 512
@@ -110,6 +111,9 @@ def _oci(
         running = oci_root_of_args(process.cmdline or ())
         if running is not None:
             roots.add(running, f"{process.comm} {process.key.pid} --root")
+        elif process.comm.startswith(_RUNC_INIT):
+            for waiting in _roots_of_fifo(host, process.key.pid):
+                roots.add(waiting, f"{process.comm} {process.key.pid} exec.fifo")
     for daemon in kernel.daemons:
         _oci_of_daemon(roots, host, daemon)
     _usual_oci(roots, host)
@@ -126,6 +130,22 @@ def _usual_oci(roots: _Roots, host: Host) -> None:
         for name in _USER_OCI_ROOTS:
             roots.add(f"/run/user/{uid}/{name}", _HABIT)
         _add_dockers(roots, host, f"/run/user/{uid}/docker", _HABIT, None)
+
+
+def _roots_of_fifo(host: Host, pid: int) -> Iterator[str]:
+    """The root of a container that waits for its start: runc's init keeps a FIFO of it open.
+
+    Source: opencontainers/runc, libcontainer/container_linux.go, execFifoFilename.
+    """
+    for name in _names(host, f"/proc/{pid}/fd"):
+        try:
+            path = host.readlink(f"/proc/{pid}/fd/{name}")
+        except OSError:
+            continue
+        directory, _, file = path.rpartition("/")
+        root, _, container = directory.rpartition("/")
+        if file == "exec.fifo" and root and container:
+            yield root
 
 
 def _oci_of_daemon(roots: _Roots, host: Host, daemon: Daemon) -> None:

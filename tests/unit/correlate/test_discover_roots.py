@@ -192,3 +192,12 @@ def test_homes_that_may_block_are_left_alone_unless_their_user_runs_something(
     tree.directory("/run/user/54321")
     _roots(tree, "podmanfs")
     assert asked == []
+
+
+def test_the_root_of_a_container_that_waits_for_its_start(tree: Tree) -> None:
+    tree.process(400, "runc:[2:INIT]", cmdline=["runc", "init"], namespaces={"pid": 7001})
+    (tree.proc / "400" / "fd" / "7").symlink_to("/srv/oci/web/exec.fifo")
+    (tree.proc / "400" / "fd" / "8").symlink_to("/srv/other/exec.other")
+    tree.directory("/srv/oci/web")
+    tree.directory("/srv/other")
+    assert set(_roots(tree, "oci")) == {"/srv/oci"}
