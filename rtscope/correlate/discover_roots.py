@@ -80,7 +80,7 @@ class _Roots:
             changes = {"owner_uid": uid, "origin": path, **more}
             endpoint = Endpoint(kind=self._kind, address=path, found_by=(how,))
             self._found[identity] = replace(endpoint, **changes)
-        elif how not in known.found_by:
+        elif how not in known.found_by and not how.startswith("beside "):
             is_named = known.is_named or bool(more.get("is_named"))
             found_by = (*known.found_by, how)
             self._found[identity] = replace(known, found_by=found_by, is_named=is_named)
@@ -117,7 +117,22 @@ def _oci(
     for daemon in kernel.daemons:
         _oci_of_daemon(roots, host, daemon)
     _usual_oci(roots, host)
+    _neighbours(roots)
     yield from roots
+
+
+def _neighbours(roots: _Roots) -> None:
+    """Roots beside one that was found: who keeps `DIR/runc` keeps `DIR/crun` there, too.
+
+    A detached container of a bare runtime leaves no trace of its root in any process.
+    """
+    for endpoint in tuple(roots):
+        parent, _, name = endpoint.address.rpartition("/")
+        if name in _USER_OCI_ROOTS and endpoint.namespace is None:
+            for other in _USER_OCI_ROOTS:
+                if other != name:
+                    path = f"{parent}/{other}"
+                    roots.add(path, f"beside {endpoint.address}", nested_in=endpoint.nested_in)
 
 
 def _usual_oci(roots: _Roots, host: Host) -> None:

@@ -201,3 +201,12 @@ def test_the_root_of_a_container_that_waits_for_its_start(tree: Tree) -> None:
     tree.directory("/srv/oci/web")
     tree.directory("/srv/other")
     assert set(_roots(tree, "oci")) == {"/srv/oci"}
+
+
+def test_roots_beside_one_that_was_found(tree: Tree) -> None:
+    for path in ("/srv/oci/runc", "/srv/oci/crun", "/srv/oci/other"):
+        tree.directory(path)
+    found = _roots(tree, "oci", roots={"oci": ("/srv/oci/runc",)})
+    assert set(found) == {"/srv/oci/runc", "/srv/oci/crun"}
+    assert found["/srv/oci/crun"].found_by == ("beside /srv/oci/runc",)
+    assert found["/srv/oci/runc"].found_by == ("configuration roots.oci",)
