@@ -15,7 +15,7 @@ from rtscope.model.state import EndpointState
 from rtscope.procfs.host import Host
 from rtscope.procfs.node import read_node
 from rtscope.procfs.scan import observe_kernel
-from tests.unit.procfs.tree import Tree, is_root
+from tests.unit.procfs.tree import Tree, is_root, rooted
 
 A = "a" * 64
 IN_A = f"0::/docker/{A}\n"
@@ -24,8 +24,8 @@ CONTAINERD = "/run/containerd/containerd.sock"
 
 
 @pytest.fixture
-def tree(tmp_path: Path) -> Tree:
-    return Tree(tmp_path)
+def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tree:
+    return rooted(tmp_path, monkeypatch)
 
 
 def _discover(tree: Tree, settings: Settings | None = None, **changes: object) -> list[Endpoint]:

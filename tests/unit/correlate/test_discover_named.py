@@ -7,12 +7,12 @@ import pytest
 from rtscope.config.settings import Settings
 from rtscope.correlate.discover_named import Named, named_addresses, named_from_url
 from rtscope.errors import UsageError
-from tests.unit.procfs.tree import Tree
+from tests.unit.procfs.tree import Tree, rooted
 
 
 @pytest.fixture
-def tree(tmp_path: Path) -> Tree:
-    return Tree(tmp_path)
+def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tree:
+    return rooted(tmp_path, monkeypatch)
 
 
 def _named(tree: Tree, **environ: str) -> list[tuple[str, str, str]]:

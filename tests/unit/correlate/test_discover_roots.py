@@ -11,15 +11,15 @@ from rtscope.model.state import EndpointState
 from rtscope.procfs.host import BlockedError, Host
 from rtscope.procfs.node import read_node
 from rtscope.procfs.scan import observe_kernel
-from tests.unit.procfs.tree import Tree, is_root
+from tests.unit.procfs.tree import Tree, is_root, rooted
 
 A = "a" * 64
 B = "b" * 64
 
 
 @pytest.fixture
-def tree(tmp_path: Path) -> Tree:
-    return Tree(tmp_path)
+def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tree:
+    return rooted(tmp_path, monkeypatch)
 
 
 def _roots(tree: Tree, kind: str, **changes: object) -> dict[str, Endpoint]:

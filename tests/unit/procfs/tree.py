@@ -4,6 +4,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+import pytest
+
 from rtscope.procfs.host import Host
 
 HOST_NAMESPACE = 4026531836
@@ -158,6 +160,13 @@ class Tree:
         directory = self.proc / "1" / "net"
         directory.mkdir(exist_ok=True)
         (directory / "unix").write_text("\n".join(self._unix) + "\n")
+
+
+def rooted(root: Path, monkeypatch: pytest.MonkeyPatch) -> Tree:
+    """A tree whose processes are root's, whoever runs the test."""
+    if not is_root():
+        monkeypatch.setattr("rtscope.procfs.detail.uid_of", lambda _proc, _pid: 0)
+    return Tree(root)
 
 
 def own_stat(pid: int) -> list[str]:
