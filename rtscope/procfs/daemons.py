@@ -5,9 +5,8 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from rtscope.procfs.documents import content_of, files_of, json_of, list_of, table_of, toml_of
 from rtscope.procfs.host import Host
-
-_MAX_CONFIG_BYTES = 1 << 20
 
 _KIND_OF_COMM = {
     b"dockerd": "dockerd",
@@ -141,8 +140,8 @@ def _dockerd(host: Host, args: Sequence[str], uid: int) -> dict[str, str]:
         "config": f"{home}/.config/docker/daemon.json" if uid else "/etc/docker/daemon.json",
     }
     options.update(_last(values))
-    document = _json(host, options["config"])
-    hosts = values.get("hosts") or [str(entry) for entry in _list(document.get("hosts"))]
+    document = json_of(host, options["config"])
+    hosts = values.get("hosts") or [str(entry) for entry in list_of(document.get("hosts"))]
     for key, option in _DOCKERD_KEYS.items():
         if option not in values and isinstance(document.get(key), str) and document[key]:
             options[option] = document[key]
@@ -180,8 +179,8 @@ def _containerd(host: Host, args: Sequence[str], uid: int) -> dict[str, str]:
         found = {
             "root": document.get("root"),
             "state": document.get("state"),
-            "address": _table(document, "grpc").get("address"),
-            "debug_address": _table(document, "debug").get("address"),
+            "address": table_of(document, "grpc").get("address"),
+            "debug_address": table_of(document, "debug").get("address"),
         }
         options.update(
             (name, value)
@@ -190,7 +189,7 @@ def _containerd(host: Host, args: Sequence[str], uid: int) -> dict[str, str]:
         )
         if "disabled_plugins" in document:
             options["disabled_plugins"] = "\n".join(
-                str(entry) for entry in _list(document["disabled_plugins"])
+                str(entry) for entry in list_of(document["disabled_plugins"])
             )
     options["address"] = socket_path(options["address"])
     return options
@@ -198,14 +197,14 @@ def _containerd(host: Host, args: Sequence[str], uid: int) -> dict[str, str]:
 
 def _containerd_documents(host: Host, path: str) -> list[dict[str, Any]]:
     """The configuration file and what it imports, in the order in which they count."""
-    document = _toml(host, path)
+    document = toml_of(host, path)
     documents = [document]
-    for pattern in _list(document.get("imports")):
+    for pattern in list_of(document.get("imports")):
         if not isinstance(pattern, str):
             continue
         if not pattern.startswith("/"):
             pattern = os.path.join(os.path.dirname(path), pattern)
-        documents.extend(_toml(host, name) for name in _glob(host, pattern))
+        documents.extend(toml_of(host, name) for name in files_of(host, pattern))
     return documents
 
 
@@ -241,15 +240,15 @@ def _crio(host: Host, args: Sequence[str], uid: int) -> dict[str, str]:
         **given,
     }
     paths = [options["config"]]
-    paths += _glob(host, f"{options['config_dir']}/*")
+    paths += files_of(host, f"{options['config_dir']}/*")
     roots = {}
     for path in paths:
-        crio = _table(_toml(host, path), "crio")
-        for table in (crio, _table(crio, "api"), _table(crio, "runtime")):
+        crio = table_of(toml_of(host, path), "crio")
+        for table in (crio, table_of(crio, "api"), table_of(crio, "runtime")):
             for key, option in _CRIO_KEYS:
                 if option not in given and isinstance(table.get(key), str) and table[key]:
                     options[option] = table[key]
-        for name, runtime in _table(_table(crio, "runtime"), "runtimes").items():
+        for name, runtime in table_of(table_of(crio, "runtime"), "runtimes").items():
             if isinstance(runtime, dict) and isinstance(runtime.get("runtime_root"), str):
                 roots[name] = runtime["runtime_root"]
     options["oci_roots"] = "\n".join(dict.fromkeys(root for root in roots.values() if root))
@@ -320,7 +319,7 @@ def _kubelet(host: Host, args: Sequence[str], uid: int) -> dict[str, str]:
     values, _ = _flags(args, flags)
     options = {"root": "/var/lib/kubelet", **_last(values)}
     if "config" in options and "address" not in options:
-        found = _KUBELET_ENDPOINT.search(_content(host, options["config"]))
+        found = _KUBELET_ENDPOINT.search(content_of(host, options["config"]))
         if found is not None:
             options["address"] = found[1].decode(errors="replace")
     if "address" in options:
@@ -349,56 +348,3 @@ def socket_path(address: str) -> str:
     """A socket's path without its scheme; other schemes are left as they are."""
     path = address.removeprefix("unix://").removeprefix("unix:")
     return path.replace("/var/run/", "/run/", 1) if path.startswith("/var/run/") else path
-
-
-def _content(host: Host, path: str) -> bytes:
-    try:
-        return host.read(path, _MAX_CONFIG_BYTES)
-    except OSError:
-        return b""
-
-
-def _toml(host: Host, path: str) -> dict[str, Any]:
-    content = _content(host, path)
-    if not content:
-        return {}
-    import tomllib
-
-    try:
-        return tomllib.loads(content.decode(errors="replace"))
-    except (tomllib.TOMLDecodeError, RecursionError):
-        return {}
-
-
-def _json(host: Host, path: str) -> dict[str, Any]:
-    content = _content(host, path)
-    if not content:
-        return {}
-    import json
-
-    try:
-        document = json.loads(content)
-    except (ValueError, RecursionError):
-        return {}
-    return document if isinstance(document, dict) else {}
-
-
-def _table(document: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    value = document.get(key)
-    return value if isinstance(value, dict) else {}
-
-
-def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []
-
-
-def _glob(host: Host, pattern: str) -> list[str]:
-    """Files of one directory; nothing but the last component may hold a pattern."""
-    import fnmatch
-
-    directory, name = os.path.split(pattern)
-    try:
-        names = host.names(directory)
-    except OSError:
-        return []
-    return [f"{directory}/{found}" for found in sorted(names) if fnmatch.fnmatch(found, name)]
