@@ -56,8 +56,11 @@ class _Roots:
         self._host = host
         self._found: dict[object, Endpoint] = {}
 
-    def add(self, path: str, how: str, **more: object) -> None:
-        """Note a directory that exists, and one that something living names and nobody can see."""
+    def add(self, path: str, how: str, *, of_uid: int | None = None, **more: object) -> None:
+        """Note a directory that exists, and one that something living names and nobody can see.
+
+        What a user's process (`of_uid`) names counts only if it is that user's.
+        """
         path = path.rstrip("/")
         if path.startswith("/var/run/"):
             path = path[len("/var") :]
@@ -73,6 +76,8 @@ class _Roots:
             if not more.get("is_named") and not is_hidden:
                 return
         else:
+            if of_uid and status.st_uid != of_uid:
+                return
             identity = (status.st_dev, status.st_ino)
             uid = status.st_uid or None
         known = self._found.get(identity)
@@ -105,15 +110,17 @@ def _oci(
         roots.add(one.address, one.how, is_named=one.is_named)
     for path in settings.roots.get("oci", ()):
         roots.add(path, "configuration roots.oci")
-    for path, namespace, how, pid in dict.fromkeys(_oci_of_shims(kernel, host)):
-        roots.add(_inside(pid, path), how, namespace=namespace, nested_in=pid)
+    for path, namespace, how, pid, uid in dict.fromkeys(_oci_of_shims(kernel, host)):
+        roots.add(_inside(pid, path), how, of_uid=uid, namespace=namespace, nested_in=pid)
     for process in kernel.processes:
         running = oci_root_of_args(process.cmdline or ())
         if running is not None:
-            roots.add(running, f"{process.comm} {process.key.pid} --root")
+            how = f"{process.comm} {process.key.pid} --root"
+            roots.add(running, how, of_uid=process.uid)
         elif process.comm.startswith(_RUNC_INIT):
             for waiting in _roots_of_fifo(host, process.key.pid):
-                roots.add(waiting, f"{process.comm} {process.key.pid} exec.fifo")
+                how = f"{process.comm} {process.key.pid} exec.fifo"
+                roots.add(waiting, how, of_uid=process.uid)
     for daemon in kernel.daemons:
         _oci_of_daemon(roots, host, daemon)
     _usual_oci(roots, host)
@@ -167,7 +174,7 @@ def _oci_of_daemon(roots: _Roots, host: Host, daemon: Daemon) -> None:
     who = f"{daemon.kind} {daemon.key.pid}"
     pid = daemon.nested_in
     exec_root = daemon.options.get("exec_root")
-    if exec_root:
+    if exec_root and (not daemon.uid or _owner(host, exec_root) == daemon.uid):
         _add_dockers(roots, host, exec_root, f"{who} --exec-root", pid)
     for path in daemon.options.get("oci_roots", "").split("\n"):
         if path:
@@ -196,21 +203,19 @@ def _add_dockers(roots: _Roots, host: Host, exec_root: str, how: str, pid: int |
 
 def _oci_of_shims(
     kernel: Observation, host: Host
-) -> Iterator[tuple[str, str | None, str, int | None]]:
-    """(root, namespace, how, pid of the outer container) for each live shim and monitor."""
+) -> Iterator[tuple[str, str | None, str, int | None, int]]:
+    """(root, namespace, how, pid of the outer container, user) for each live shim and monitor."""
     for shim in kernel.shims:
         pid = shim.nested_in
+        namespace = shim.namespace
         if shim.kind.startswith("conmon"):
             if shim.oci_root:
-                yield shim.oci_root, None, "conmon --root", pid
-            continue
-        if shim.kind == "linux-v1" and shim.oci_root and shim.namespace:
-            yield f"{shim.oci_root}/{shim.namespace}", shim.namespace, "shim -runtime-root", pid
-            continue
-        if shim.namespace is None:
-            continue
-        root = _root_in_options(host, shim) or _SHIM_DEFAULTS.get(shim.kind, _SHIM_DEFAULT)
-        yield f"{root}/{shim.namespace}", shim.namespace, "shim options.json", pid
+                yield shim.oci_root, None, "conmon --root", pid, shim.uid
+        elif shim.kind == "linux-v1" and shim.oci_root and namespace:
+            yield f"{shim.oci_root}/{namespace}", namespace, "shim -runtime-root", pid, shim.uid
+        elif namespace is not None:
+            root = _root_in_options(host, shim) or _SHIM_DEFAULTS.get(shim.kind, _SHIM_DEFAULT)
+            yield f"{root}/{namespace}", namespace, "shim options.json", pid, shim.uid
 
 
 def _root_in_options(host: Host, shim: Shim) -> str | None:
@@ -239,6 +244,7 @@ def _data_roots(
         roots.add(
             _inside(pid, daemon.options["root"]),
             f"dockerd {daemon.key.pid} --data-root",
+            of_uid=daemon.uid,
             namespace=daemon.options.get("containerd_namespace"),
             below=None if pid is not None else below_docker(kernel, daemon),
             daemon=daemon.key,
@@ -294,13 +300,14 @@ def _graph_roots(
             roots.add(
                 path,
                 f"podman {daemon.key.pid} --root",
+                of_uid=daemon.uid,
                 daemon=daemon.key,
                 nested_in=daemon.nested_in,
             )
     for shim in kernel.shims:
         if shim.graph_root:
             path = _inside(shim.nested_in, shim.graph_root)
-            roots.add(path, "conmon --root", nested_in=shim.nested_in)
+            roots.add(path, "conmon --root", of_uid=shim.uid, nested_in=shim.nested_in)
     for path in _STORAGE_FILES:
         found = _GRAPH_ROOT.search(_content(host, path))
         if found is not None:
@@ -369,6 +376,13 @@ def _kubelet(
         yield Endpoint(
             kind="kubelet", address="/var/lib/kubelet", found_by=(f"kubelet {key.pid}",), daemon=key
         )
+
+
+def _owner(host: Host, path: str) -> int | None:
+    try:
+        return host.stat(path).st_uid
+    except OSError:
+        return None
 
 
 def _names(host: Host, directory: str) -> list[str]:

@@ -210,3 +210,18 @@ def test_roots_beside_one_that_was_found(tree: Tree) -> None:
     assert set(found) == {"/srv/oci/runc", "/srv/oci/crun"}
     assert found["/srv/oci/crun"].found_by == ("beside /srv/oci/runc",)
     assert found["/srv/oci/runc"].found_by == ("configuration roots.oci",)
+
+
+@pytest.mark.skipif(not is_root(), reason="gives files to another user")
+def test_a_user_cannot_name_roots_of_root(tree: Tree) -> None:
+    conmon = ["/usr/bin/conmon", "-c", A, "--runtime-arg", "--root=/roots"]
+    conmon += ["--exit-command-arg", "--root", "--exit-command-arg", "/roots"]
+    tree.process(300, "conmon", cmdline=conmon, exe="/usr/bin/conmon")
+    tree.dockerd(100, "--data-root", "/roots", "--containerd-namespace", "evil")
+    for pid in (100, 300):
+        os.chown(tree.proc / str(pid), 12345, 12345)
+    tree.directory("/roots")
+    assert [_roots(tree, kind) for kind in ("oci", "dockerfs", "podmanfs")] == [{}, {}, {}]
+    os.chown(tree.root / "roots", 12345, 12345)
+    for kind in ("oci", "dockerfs", "podmanfs"):
+        assert _roots(tree, kind)["/roots"].owner_uid == 12345
