@@ -64,7 +64,8 @@ class Shims:
     def described(self, observations: tuple[Observation, ...], targets: Targets) -> Observation:
         """The shims' observation with the bundles' own files where nobody describes a container."""
         mine = next(o for o in observations if o.kind == "shim")
-        told = {r.ref for o in observations for r in (*o.containers, *o.sandboxes)}
+        told = {record.ref for o in observations for record in o.containers}
+        told |= {sandbox.ref for o in observations for sandbox in o.sandboxes}
         bare = {bundle.ref for bundle in mine.bundles if bundle.ref not in told}
         unread = tuple(sorted(bare - self._specs.keys()))
         if unread:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from rtscope.model.observation import Observation
 from rtscope.procfs.daemons import daemon_kind
 from rtscope.procfs.host import Host
-from rtscope.procfs.monitors import is_monitor_comm
+from rtscope.procfs.monitors import MONITOR_COMMS
 from rtscope.procfs.table import KTHREADD, Row, read_table
 
 _HELD = frozenset({"T", "t", "Z", "X"})
@@ -21,17 +21,17 @@ class Pulse:
     __slots__ = ("_known", "_strict")
 
     def __init__(self, kernel: Observation) -> None:
-        self._strict = {shim.key.pid for shim in kernel.shims}
-        self._strict |= {daemon.key.pid for daemon in kernel.daemons}
+        monitors = {shim.key: shim.process_state for shim in kernel.shims}
+        monitors |= {daemon.key: daemon.process_state for daemon in kernel.daemons}
+        self._strict = {key.pid for key in monitors}
         self._strict |= {
             p.key.pid for p in kernel.processes if p.shim is not None and p.ppid == p.shim.pid
         }
         self._known = {
             p.key.pid: (p.key.start, self._word(p.key.pid, p.state)) for p in kernel.processes
         }
-        for monitor in (*kernel.shims, *kernel.daemons):
-            pid = monitor.key.pid
-            self._known[pid] = (monitor.key.start, self._word(pid, monitor.process_state))
+        for key, state in monitors.items():
+            self._known[key.pid] = (key.start, self._word(key.pid, state))
 
     def is_same(self, host: Host) -> bool:
         """Whether a full look would find nothing new.
@@ -43,11 +43,9 @@ class Pulse:
         return not any(True for _ in self._differences(rows))
 
     def _differences(self, rows: Mapping[int, Row]) -> Iterator[int]:
-        for pid, (start, word) in self._known.items():
+        for pid, before in self._known.items():
             row = rows.get(pid)
-            if row is None or self._word(pid, row.state.decode("ascii", "replace")) != word:
-                yield pid
-            elif row.key.start != start:
+            if row is None or (row.key.start, self._word(pid, row.state.decode())) != before:
                 yield pid
         for pid, row in rows.items():
             if pid not in self._known and self._may_matter(row):
@@ -64,5 +62,5 @@ class Pulse:
             return False
         if row.ppid in self._known and row.ppid != 1:
             return True
-        is_named = is_monitor_comm(row.comm) or daemon_kind(row.comm) is not None
+        is_named = row.comm in MONITOR_COMMS or daemon_kind(row.comm) is not None
         return is_named or row.ppid == 1

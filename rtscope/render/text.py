@@ -61,7 +61,7 @@ def table(shapes: Sequence[Shape], rows: Sequence[Sequence[Cell]], paper: Paper)
     texts = [[visible(cell.text) or "-" for cell in row] for row in rows]
     limit = None if paper.is_full else paper.columns
     widths = [_natural(shape, [t[i] for t in texts], limit) for i, shape in enumerate(shapes)]
-    shown = _fit(shapes, widths, limit)
+    shown = fit(shapes, widths, limit)
     head = [Cell(text=shape.header, style=Style.HEAD) for shape in shapes]
     lines = [_line(shapes, head, [c.text for c in head], shown, paper)]
     lines += [_line(shapes, row, text, shown, paper) for row, text in zip(rows, texts, strict=True)]
@@ -75,7 +75,7 @@ def _natural(shape: Shape, texts: Sequence[str], limit: int | None) -> int:
     return min(longest, max(shape.max_width, width(shape.header)))
 
 
-def _fit(shapes: Sequence[Shape], widths: list[int], limit: int | None) -> dict[int, int]:
+def fit(shapes: Sequence[Shape], widths: list[int], limit: int | None) -> dict[int, int]:
     """Index -> width of the columns that are shown, in order."""
     shown = dict(enumerate(widths))
     if limit is None:
