@@ -21,10 +21,14 @@ from rtscope.model.records import (
     Task,
 )
 from rtscope.model.refs import Ref
+from rtscope.model.state import Layer
 
 MONITORS = frozenset({"conmon", "conmonrs"})
 SANDBOXED = frozenset({"runsc", "kata"})
 HEX_ID = 64
+_USERS_OWN = "/run/user/"
+_REMOTE = "remote"
+_ALL_RECORDS = frozenset({Layer.ENGINE, Layer.CONTAINER})
 
 Member = ContainerRecord | Sandbox | Task | Bundle | OciState | Shim
 
@@ -72,9 +76,25 @@ class Group:
                 self.shims.append((item, record))
 
     @property
+    def ids(self) -> frozenset[str]:
+        """Every id that a record of it has: one, but for a shim that serves a pod."""
+        return frozenset(filter(None, (_id_of(item.record) for item in self.items)))
+
+    @property
     def has_lower_layer(self) -> bool:
         """Whether anything below the engine's own record is known."""
         return bool(self.tasks or self.bundles or self.oci or self.shims)
+
+    @property
+    def record_layers(self) -> frozenset[Layer]:
+        """Which of engine and containerd have a record of it, as a container or as a pod."""
+        found = frozenset(Layer(record.layer) for _, record in self.containers)
+        return found | {Layer.ENGINE} if self.sandboxes else found
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether it lives on another node: nothing of this one may be said of it."""
+        return any(item.space[0] == _REMOTE for item in self.items)
 
 
 class Addresses:
@@ -173,13 +193,24 @@ def _owner(uid: int | None) -> int | None:
 def _space(endpoint: Endpoint, record: Member) -> tuple[object, ...]:
     """What may merge with what: another node, a nested engine, another user's store."""
     if endpoint.is_remote:
-        return ("remote", endpoint.address)
-    owner = endpoint.owner_uid
-    if isinstance(record, ContainerRecord) and record.store_uid is not None:
-        owner = record.store_uid
-    if isinstance(record, OciState) and record.owner_uid is not None:
-        owner = record.owner_uid
-    return (endpoint.nested_in, _owner(owner))
+        return (_REMOTE, endpoint.address)
+    # Whose store it is decides: a link in a user's store may well lead to a file of root's.
+    owner = _owner(endpoint.owner_uid)
+    if owner is None and isinstance(record, ContainerRecord):
+        owner = _owner(record.store_uid)
+    if owner is None and isinstance(record, OciState):
+        owner = _owner(record.owner_uid)
+    if owner is None and isinstance(record, Bundle | Task):
+        owner = _owner_of(record.ref.origin)
+    return (endpoint.nested_in, owner)
+
+
+def _owner_of(state_dir: str) -> int | None:
+    """The user whose runtime directory it lies in. Source: systemd, pam_systemd(8)."""
+    if not state_dir.startswith(_USERS_OWN):
+        return None
+    uid = state_dir[len(_USERS_OWN) :].partition("/")[0]
+    return _owner(int(uid)) if uid.isascii() and uid.isdigit() else None
 
 
 def _keys(item: Item, addresses: Addresses, processes: Mapping[int, Process]) -> Iterator[Hashable]:
@@ -194,11 +225,17 @@ def _keys(item: Item, addresses: Addresses, processes: Mapping[int, Process]) ->
         if record.inode is not None:
             yield (space, "inode", record.device, record.inode)
     if directory:
-        yield (space, "bundle", os.path.normpath(directory))
+        yield (space, "bundle", _canonical(directory))
     if isinstance(record, OciState):
         yield from _init_keys(space, record, processes)
-    elif isinstance(record, ContainerRecord):
+    elif isinstance(record, ContainerRecord | Sandbox):
         yield from _engine_keys(item, record, addresses)
+
+
+def _canonical(directory: str) -> str:
+    """One spelling of a path: `/var/run` is a link to `/run` wherever containers run."""
+    path = os.path.normpath(directory)
+    return path[len("/var") :] if path.startswith("/var/run/") else path
 
 
 def _shim_keys(space: tuple[object, ...], shim: Shim, addresses: Addresses) -> Iterator[Hashable]:
@@ -212,7 +249,7 @@ def _shim_keys(space: tuple[object, ...], shim: Shim, addresses: Addresses) -> I
         if state is not None:
             yield (space, Ref(origin=state, namespace=shim.namespace, id=shim.id))
     if shim.bundle_dir:
-        yield (space, "bundle", os.path.normpath(shim.bundle_dir))
+        yield (space, "bundle", _canonical(shim.bundle_dir))
     if shim.kind in MONITORS and shim.id:
         if shim.graph_root:
             yield (space, Ref(origin=shim.graph_root, namespace="", id=shim.id))
@@ -223,49 +260,62 @@ def _shim_keys(space: tuple[object, ...], shim: Shim, addresses: Addresses) -> I
 def _init_keys(
     space: tuple[object, ...], state: OciState, processes: Mapping[int, Process]
 ) -> Iterator[Hashable]:
-    if state.pid is None or state.oci_runtime in SANDBOXED:
+    """The live init, if its cgroup or its parents confirm that it is this container's."""
+    if state.pid is None or state.oci_runtime in SANDBOXED or space[0] is not None:
         return
     process = processes.get(state.pid)
-    if process is not None and process.key.start == state.pid_start:
+    if process is None or process.key.start != state.pid_start:
+        return
+    if process.container_id == state.ref.id or process.shim is not None:
         yield (space, "init", process.key)
 
 
-def _engine_keys(item: Item, record: ContainerRecord, addresses: Addresses) -> Iterator[Hashable]:
-    state = addresses.state_of(record.below or item.endpoint.below)
-    namespace = record.below_namespace or item.endpoint.namespace
-    if record.layer == "engine" and state is not None and namespace:
+def _engine_keys(
+    item: Item, record: ContainerRecord | Sandbox, addresses: Addresses
+) -> Iterator[Hashable]:
+    """The link of an engine to what it sits on, where somebody observed it."""
+    is_engine = isinstance(record, Sandbox) or record.layer is Layer.ENGINE
+    below = item.endpoint.below
+    namespace = item.endpoint.namespace
+    if isinstance(record, ContainerRecord):
+        below, namespace = record.below or below, record.below_namespace or namespace
+    state = addresses.state_of(below)
+    if is_engine and state is not None and namespace:
         yield (item.space, Ref(origin=state, namespace=namespace, id=record.ref.id))
     elif item.endpoint.kind == "cri":
+        # What the monitors of CRI-O say in their arguments.
         yield (item.space, "crio", record.ref.id)
 
 
 def _by_cgroup_leaf(groups: list[Group], processes: Mapping[int, Process]) -> list[Group]:
-    """The weakest link: an engine's record whose 64-hex id is the cgroup leaf of a live process.
+    """The weakest link: a record whose 64-hex id is the cgroup leaf of a live process.
 
-    For an engine whose containerd nobody observed. One candidate only, or none.
+    For an engine or a containerd of which nobody observed what is below it. Where two records of
+    one layer could be meant, neither is.
     """
     live = {
         p.container_id
         for p in processes.values()
         if p.container_id and len(p.container_id) == HEX_ID
     }
+    upper: dict[tuple[object, str], list[Group]] = defaultdict(list)
     lower: dict[tuple[object, str], list[Group]] = defaultdict(list)
     for one in groups:
-        if one.has_lower_layer and not any(
-            record.layer == "engine" for _, record in one.containers
-        ):
-            for key in {(item.space, _id_of(item.record)) for item in one.items}:
-                lower[key].append(one)
-    merged: list[Group] = []
+        if one.has_lower_layer and one.record_layers == _ALL_RECORDS:
+            continue
+        for key in {(item.space, _id_of(item.record)) for item in one.items}:
+            if key[1] in live and not one.is_remote:
+                (lower if one.has_lower_layer else upper)[key].append(one)
+    merged: dict[int, Group] = {}
     gone: set[int] = set()
-    for one in groups:
-        if one.containers and not one.has_lower_layer:
-            item, record = one.containers[0]
-            candidates = lower.get((item.space, record.ref.id), [])
-            if record.ref.id in live and len(candidates) == 1:
-                gone.update((id(one), id(candidates[0])))
-                merged.append(Group([*one.items, *candidates[0].items]))
-    return [one for one in groups if id(one) not in gone] + merged
+    for key, found in upper.items():
+        parts = [*lower.get(key, ()), *found]
+        layers = [layer for part in parts for layer in part.record_layers]
+        is_clear = len(lower.get(key, ())) == 1 and len(layers) == len(set(layers))
+        if is_clear and gone.isdisjoint(id(part) for part in parts):
+            gone.update(id(part) for part in parts)
+            merged[id(parts[0])] = Group([item for part in parts for item in part.items])
+    return [one for one in groups if id(one) not in gone] + list(merged.values())
 
 
 def _id_of(record: Member) -> str:

@@ -9,7 +9,8 @@ from rtscope.correlate.rows import Row, Sandboxes
 from rtscope.model.facts import replace
 from rtscope.model.inventory import Container, Inventory
 from rtscope.model.observation import Gap, Observation
-from rtscope.model.refs import Ref
+from rtscope.model.records import Daemon
+from rtscope.model.refs import ProcessKey, Ref
 from rtscope.model.state import Engine
 
 _KEPT = ("name", "image_ref", "image_id", "command", "labels", "pod", "created_at", "restart_count")
@@ -47,13 +48,22 @@ def join(observations: Sequence[Observation], previous: Inventory | None = None)
         taken_boottime_ns=max(o.taken_boottime_ns for o in ordered),
         containers=tuple(sorted(containers, key=lambda c: c.key)),
         sandboxes=tuple(s for o in ordered for s in o.sandboxes),
-        daemons=tuple(d for o in ordered for d in o.daemons),
+        daemons=tuple(_daemons(ordered)),
         shims=tuple(kernel.shims.values()),
         kubelet_pods=tuple(p for o in ordered for p in o.kubelet_pods),
         processes=kernel.processes,
         endpoints=tuple(o.endpoint for o in ordered if o.kind != "procfs"),
         gaps=_unique(gap for o in ordered for gap in o.gaps),
     )
+
+
+def _daemons(ordered: Sequence[Observation]) -> Iterable[Daemon]:
+    """Each daemon once: a backend that reads it knows more than /proc."""
+    found: dict[ProcessKey, Daemon] = {}
+    for observation in sorted(ordered, key=lambda o: o.kind != "procfs"):
+        for daemon in observation.daemons:
+            found[daemon.key] = daemon
+    return found.values()
 
 
 def _unique(gaps: Iterable[Gap]) -> tuple[Gap, ...]:

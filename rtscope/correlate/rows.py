@@ -441,6 +441,9 @@ def _engine(row: Row, sandboxes: Sandboxes) -> Engine:
     kinds = {item.endpoint.kind for item, _ in row.group.containers}
     if "cri" in kinds or row.group.sandboxes:
         return Engine.CRI
+    if "podmanfs" in kinds and any("io.kubernetes.pod.name" in r.labels for r in row.records):
+        # CRI-O keeps its containers in the same storage as podman.
+        return Engine.CRI
     for kind in ("docker", "dockerfs", "podman", "podmanfs"):
         if kind in kinds:
             return _ENGINE_OF_KIND[kind]
