@@ -3,121 +3,148 @@
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
-from rtscope.correlate.groups import Group
+from rtscope.correlate.expect import Kind
+from rtscope.correlate.groups import Addresses, Group
 from rtscope.model.observation import Endpoint, Gap, Observation
 from rtscope.model.records import Shim
-from rtscope.model.state import ANSWERED, EndpointState, Engine, Layer
+from rtscope.model.state import ANSWERED, EndpointState, Layer
 
 _QUIET = ANSWERED | {EndpointState.ABSENT}
-_KIND_OF = {
-    Engine.DOCKER: "docker",
-    Engine.PODMAN: "podman",
-    Engine.CRI: "cri",
-    Engine.CONTAINERD: "containerd",
+_SOURCE_OF = {
+    Kind.DOCKER: "docker",
+    Kind.PODMAN: "podman",
+    Kind.CRI: "cri",
+    Kind.CRIO: "cri",
+    Kind.CRI_DOCKER: "cri",
 }
-_STANDS_STILL = frozenset("TtD")
+_ON_CONTAINERD = frozenset({Kind.DOCKER, Kind.CRI, Kind.CRI_DOCKER, Kind.CONTAINERD})
+_WITH_SANDBOX = frozenset({Kind.CRI, Kind.CRIO, Kind.CRI_DOCKER})
+_OCI_SUBJECTS = ("oci_state", "state")
 
 
 def sentence(endpoint: Endpoint) -> str:
-    """`dockerd at /run/docker.sock is stopped`: who, where and how it stands."""
+    """`docker (pid 712, /run/docker.sock) is stopped`: who, where and how it stands."""
     who = f"pid {endpoint.daemon.pid}, " if endpoint.daemon is not None else ""
     return f"{endpoint.kind} ({who}{endpoint.address}) is {endpoint.state}"
+
+
+def _is_up(endpoint: Endpoint) -> bool:
+    return endpoint.state not in (
+        EndpointState.ABSENT,
+        EndpointState.DEAD,
+        EndpointState.INACTIVE,
+    )
 
 
 class Answers:
     """How every source of the node answered, indexed for the join."""
 
-    def __init__(self, observations: Sequence[Observation]) -> None:
+    def __init__(self, observations: Sequence[Observation], why_unread: str | None) -> None:
         self._endpoints: dict[str, list[Endpoint]] = defaultdict(list)
         self._gaps: dict[str, list[Gap]] = defaultdict(list)
-        self.kernel_is_read = False
+        self._addresses = Addresses(observations)
+        self._why_unread = why_unread
+        self._known: dict[tuple[str, frozenset[str]], str | None] = {}
         for observation in observations:
             endpoint = observation.endpoint
             if not endpoint.is_remote and endpoint.nested_in is None:
                 self._endpoints[observation.kind].append(endpoint)
-            self.kernel_is_read |= observation.kind == "procfs"
             for gap in observation.gaps:
                 if gap.subject != "daemon":
                     self._gaps[gap.subject].append(gap)
 
-    def _silent(self, kind: str, origins: Iterable[str | None]) -> str | None:
-        """Why nobody of this kind could say; None if the right one did, or none is needed."""
+    def _silent(self, kind: str, origins: frozenset[str]) -> str | None:
+        """Why nobody of this kind could say; None if the right one did."""
+        key = (kind, origins)
+        if key not in self._known:
+            self._known[key] = self._why_silent(kind, origins)
+        return self._known[key]
+
+    def _why_silent(self, kind: str, origins: frozenset[str]) -> str | None:
         endpoints = self._endpoints.get(kind, [])
-        wanted = {origin for origin in origins if origin}
-        matching = [e for e in endpoints if e.origin in wanted or e.address in wanted]
+        matching = [endpoint for endpoint in endpoints if self._is_of(endpoint, origins)]
+        if kind == "podman" and not any(_is_up(endpoint) for endpoint in matching):
+            # podman has no daemon: without a service, or asleep, its storage is the engine.
+            matching = [e for e in self._endpoints.get("podmanfs", []) if self._is_of(e, origins)]
+            endpoints = self._endpoints.get("podmanfs", [])
         chosen = matching or endpoints
         if not chosen:
             return f"no {kind} endpoint was found"
-        if any(e.state in ANSWERED for e in chosen):
+        if any(endpoint.state in ANSWERED for endpoint in chosen):
             return None
-        if all(e.state in _QUIET for e in chosen):
+        if all(endpoint.state in _QUIET for endpoint in chosen):
             return f"no {kind} endpoint answers here"
         return sentence(next(e for e in chosen if e.state not in _QUIET))
 
-    def gap_of(self, group: Group, missing: str) -> Gap | None:
-        """What a source could not say of this container."""
-        subjects = set()
-        for item in group.items:
-            record = item.record
-            if isinstance(record, Shim):
-                continue
-            subjects |= {record.ref.id, f"{record.ref.namespace}/{record.ref.id}"}
-        subjects |= {bundle.path for _, bundle in group.bundles}
-        for subject in subjects:
-            for gap in self._gaps.get(subject, ()):
-                if gap.missing == missing and self._is_about(gap, group):
-                    return gap
-        return None
+    def _is_of(self, endpoint: Endpoint, origins: frozenset[str]) -> bool:
+        """Whether it is the one that should know: by its store, or by the containerd below it."""
+        if endpoint.origin in origins or endpoint.address in origins:
+            return True
+        return self._addresses.state_of(endpoint.below) in origins
 
-    def _is_about(self, gap: Gap, group: Group) -> bool:
-        """Ids repeat between namespaces: a gap that names a shim is about that shim's container."""
-        pids = {str(shim.key.pid) for _, shim in group.shims}
-        words = gap.detail.replace(":", " ").split()
-        if "shim" in words[:1] and len(words) > 1 and words[1].isdigit() and pids:
-            return words[1] in pids
-        return True
+    def _gaps_of(self, group: Group, missing: Iterable[str]) -> Iterable[Gap]:
+        """What sources could not say of this container."""
+        subjects = set(group.ids) | {bundle.path for _, bundle in group.bundles}
+        for item in group.items:
+            if not isinstance(item.record, Shim):
+                subjects.add(f"{item.record.ref.namespace}/{item.record.ref.id}")
+        for subject in sorted(subjects & self._gaps.keys()):
+            for gap in self._gaps[subject]:
+                if gap.missing in missing and _is_about(gap, group):
+                    yield gap
 
     def unknown_layers(
-        self, group: Group, engine: Engine, shim: Shim | None, states: Iterable[str]
+        self, group: Group, kind: Kind, shim: Shim | None, states: Iterable[str]
     ) -> dict[Layer, str]:
         """Layer -> why it could not be asked."""
-        states = list(states)
+        if group.is_remote:
+            return {}
+        stores = frozenset(states)
         unknown: dict[Layer, str | None] = {}
-        origins = [record.ref.origin for _, record in group.containers if record.layer == "engine"]
-        if engine in (Engine.DOCKER, Engine.PODMAN, Engine.CRI):
-            unknown[Layer.ENGINE] = self._silent(_KIND_OF[engine], origins or states)
-        if engine is Engine.CRI:
+        source = _SOURCE_OF.get(kind)
+        if source is not None:
+            origins = frozenset(r.ref.origin for _, r in group.containers if r.layer == "engine")
+            unknown[Layer.ENGINE] = self._silent(source, origins or stores)
+        if kind in _WITH_SANDBOX:
             unknown[Layer.SANDBOX] = unknown[Layer.ENGINE]
-        if engine in (Engine.DOCKER, Engine.CRI, Engine.CONTAINERD):
-            unknown[Layer.CONTAINER] = self._silent("containerd", states)
-            unknown[Layer.TASK] = self._why_no_task(group, shim)
-        if shim is not None and shim.process_state in _STANDS_STILL:
-            word = "stopped" if shim.process_state in "Tt" else "blocked"
+        if kind in _ON_CONTAINERD:
+            unknown[Layer.CONTAINER] = self._silent("containerd", stores)
+            unknown[Layer.TASK] = self._why_no_task(group)
+        if shim is not None and shim.process_state in ("T", "t", "D"):
+            word = "blocked" if shim.process_state == "D" else "stopped"
             unknown[Layer.SHIM] = f"shim {shim.key.pid} is {word} (state {shim.process_state})"
         unknown[Layer.OCI] = self._why_no_oci(group)
-        if not self.kernel_is_read:
+        if self._why_unread is not None:
             for layer in (Layer.PROCESS, Layer.CGROUP, Layer.SHIM):
-                unknown[layer] = "/proc was not read"
+                unknown.setdefault(layer, self._why_unread)
         return {layer: why for layer, why in unknown.items() if why is not None}
 
     def _why_no_oci(self, group: Group) -> str | None:
-        for missing in ("oci_state", "state", "container"):
-            gap = self.gap_of(group, missing)
-            if gap is not None:
-                return gap.detail or f"the OCI state is {gap.reason}"
         if group.oci:
             return None
         roots = {bundle.oci_root for _, bundle in group.bundles if bundle.oci_root}
+        for gap in self._gaps_of(group, _OCI_SUBJECTS):
+            if not roots or any(gap.source.endswith(root) for root in roots):
+                return gap.detail or f"the OCI state is {gap.reason}"
         known = [e for e in self._endpoints.get("oci", []) if not roots or e.address in roots]
         closed = [e for e in known if e.state not in _QUIET]
         return sentence(closed[0]) if closed else None
 
-    def _why_no_task(self, group: Group, shim: Shim | None) -> str | None:
-        gap = self.gap_of(group, "task")
-        if gap is not None:
+    def _why_no_task(self, group: Group) -> str | None:
+        for gap in self._gaps_of(group, ("task",)):
             return gap.detail or f"the shim is {gap.reason}"
-        if not self._endpoints.get("shim"):
+        shims = self._endpoints.get("shim", [])
+        if not shims:
             return "no shim was asked"
-        if any(e.state not in ANSWERED for e in self._endpoints["shim"]):
+        if any(endpoint.state not in ANSWERED for endpoint in shims):
             return "the shims could not be asked"
         return None
+
+
+def _is_about(gap: Gap, group: Group) -> bool:
+    """Ids repeat between namespaces: a gap that names a shim is about that shim's container."""
+    pids = {str(shim.key.pid) for _, shim in group.shims}
+    words = gap.detail.replace(":", " ").split()
+    if len(words) > 1 and words[0] == "shim" and words[1].isdigit() and pids:
+        return words[1] in pids
+    return True

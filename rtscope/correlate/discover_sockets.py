@@ -27,7 +27,7 @@ KNOWN_PATHS = (
     ("podman", "/run/podman/podman.sock"),
 )
 _USER_PATHS = (("docker", "docker.sock"), ("podman", "podman/podman.sock"))
-_NOT_THE_API = (".ttrpc", "/debug.sock", "/metrics.sock")
+_NOT_THE_API = (".ttrpc", "/debug.sock", "/metrics.sock", "/nri.sock")
 _NOT_THE_API_DIRS = ("/libnetwork/", "/plugins/", "/containerd/s/")
 
 

@@ -4,14 +4,25 @@ One table. `always`: it should know it. `may`: it is free to know it. Everything
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from enum import StrEnum
 
 from rtscope.model.facts import fact
 from rtscope.model.inventory import Claim, LayerView
-from rtscope.model.state import Engine, Layer, State, Verdict
+from rtscope.model.state import Layer, State, Verdict
 
-_RUNS = frozenset({State.RUNNING, State.PAUSED})
 
-_BELOW_CONTAINERD = frozenset({Layer.TASK, Layer.SHIM, Layer.OCI, Layer.PROCESS, Layer.CGROUP})
+class Kind(StrEnum):
+    """What keeps a container: an engine, together with what it sits on."""
+
+    DOCKER = "docker"
+    CRI = "cri on containerd"
+    CRI_DOCKER = "cri on docker"
+    CRIO = "cri-o"
+    CONTAINERD = "containerd"
+    PODMAN = "podman"
+    OCI = "oci"
+    UNKNOWN = "unknown"
+    REMOTE = "remote"
 
 
 @fact
@@ -22,61 +33,81 @@ class Expectation:
     may: frozenset[Layer] = frozenset()
 
 
-def _live(*upper: Layer) -> Expectation:
-    return Expectation(always=_BELOW_CONTAINERD | frozenset(upper))
-
-
+_RUNS = frozenset({State.RUNNING, State.PAUSED})
 _ENGINE, _CONTAINER, _SANDBOX, _OCI = Layer.ENGINE, Layer.CONTAINER, Layer.SANDBOX, Layer.OCI
 _PROCESS, _CGROUP, _SHIM, _TASK = Layer.PROCESS, Layer.CGROUP, Layer.SHIM, Layer.TASK
+_BELOW_CONTAINERD = frozenset({_TASK, _SHIM, _OCI, _PROCESS, _CGROUP})
+_BELOW_MONITOR = frozenset({_SHIM, _OCI, _PROCESS, _CGROUP})
+_ANYTHING = frozenset(Layer)
 
-_LIVE: Mapping[Engine, Expectation] = {
-    Engine.DOCKER: _live(_ENGINE, _CONTAINER),
-    Engine.CRI: _live(_ENGINE, _CONTAINER, _SANDBOX),
-    Engine.CONTAINERD: _live(_CONTAINER),
-    Engine.PODMAN: Expectation(always=frozenset({_ENGINE, _SHIM, _OCI, _PROCESS, _CGROUP})),
-    Engine.OCI: Expectation(
+
+def _under_containerd(*upper: Layer) -> Expectation:
+    return Expectation(always=_BELOW_CONTAINERD | frozenset({_CONTAINER, *upper}))
+
+
+def _under_monitor(*upper: Layer) -> Expectation:
+    return Expectation(always=_BELOW_MONITOR | frozenset(upper))
+
+
+_LIVE: Mapping[Kind, Expectation] = {
+    Kind.DOCKER: _under_containerd(_ENGINE),
+    Kind.CRI: _under_containerd(_ENGINE, _SANDBOX),
+    Kind.CRI_DOCKER: _under_containerd(_ENGINE, _SANDBOX),
+    Kind.CRIO: _under_monitor(_ENGINE, _SANDBOX),
+    Kind.CONTAINERD: _under_containerd(),
+    Kind.PODMAN: _under_monitor(_ENGINE),
+    Kind.OCI: Expectation(
         always=frozenset({_OCI, _PROCESS, _CGROUP}), may=frozenset({_SHIM, _TASK})
     ),
-    Engine.UNKNOWN: Expectation(
+    Kind.UNKNOWN: Expectation(
         always=frozenset({_PROCESS}), may=_BELOW_CONTAINERD | {_ENGINE, _CONTAINER}
     ),
+    Kind.REMOTE: Expectation(may=_ANYTHING),
 }
 """Running, paused, and created with an init that waits."""
 
-_OVER: Mapping[Engine, Expectation] = {
-    Engine.DOCKER: Expectation(always=frozenset({_ENGINE})),
-    Engine.CRI: Expectation(
+_OVER: Mapping[Kind, Expectation] = {
+    Kind.DOCKER: Expectation(always=frozenset({_ENGINE})),
+    Kind.CRI: Expectation(
         always=frozenset({_ENGINE, _CONTAINER, _SANDBOX}), may=frozenset({_TASK})
     ),
+    Kind.CRI_DOCKER: Expectation(always=frozenset({_ENGINE, _SANDBOX})),
+    Kind.CRIO: Expectation(always=frozenset({_ENGINE, _SANDBOX}), may=frozenset({_OCI})),
     # A task that ended keeps its shim until somebody deletes it: `ctr run -d` leaves it so.
-    Engine.CONTAINERD: Expectation(
+    Kind.CONTAINERD: Expectation(
         always=frozenset({_CONTAINER}), may=frozenset({_TASK, _SHIM, _OCI})
     ),
-    Engine.PODMAN: Expectation(always=frozenset({_ENGINE}), may=frozenset({_OCI})),
-    Engine.OCI: Expectation(always=frozenset({_OCI})),
-    Engine.UNKNOWN: Expectation(may=_BELOW_CONTAINERD | {_ENGINE, _CONTAINER}),
+    Kind.PODMAN: Expectation(always=frozenset({_ENGINE}), may=frozenset({_OCI})),
+    Kind.OCI: Expectation(always=frozenset({_OCI})),
+    Kind.UNKNOWN: Expectation(may=_BELOW_CONTAINERD | {_ENGINE, _CONTAINER}),
+    Kind.REMOTE: Expectation(may=_ANYTHING),
 }
 """Stopped, and created without a process."""
 
 
-def expected(engine: Engine, state: State, *, has_init: bool, is_sandboxed: bool) -> Expectation:
-    """The row of the table for one container."""
+def expected(
+    kind: Kind, state: State, *, has_init: bool, is_sandboxed: bool = False
+) -> Expectation:
+    """The row of the table for one container.
+
+    Args:
+        kind: What keeps it.
+        state: The row's.
+        has_init: Whether an init lives, be it that of a container that waits for its start.
+        is_sandboxed: Its processes are a sandbox's (runsc, kata), whose cgroup is another.
+    """
     if has_init or state in _RUNS:
-        found = _LIVE[engine]
+        found = _LIVE[kind]
         if is_sandboxed:
             return Expectation(always=found.always - {_CGROUP}, may=found.may | {_CGROUP})
         return found
     if state is State.UNKNOWN:
-        found = _LIVE[engine]
+        found = _LIVE[kind]
         return Expectation(may=found.always | found.may)
-    return _OVER[engine]
+    return _OVER[kind]
 
 
-_COMPATIBLE = frozenset(
-    {
-        frozenset({State.RUNNING, State.CREATED}),
-    }
-)
+_COMPATIBLE = frozenset({State.RUNNING, State.CREATED})
 """Words that differ for a moment while a container starts: sources are read at different times."""
 
 
@@ -85,46 +116,68 @@ def conflict(claims: Sequence[Claim], state: State, pid: int | None) -> str | No
     for claim in claims:
         if claim.pid is not None and pid is not None and claim.pid != pid:
             return f"says pid {claim.pid}, the live init is {pid}"
-        if claim.state in (None, State.UNKNOWN) or state is State.UNKNOWN:
+        if claim.state in (None, State.UNKNOWN, state) or state is State.UNKNOWN:
             continue
-        if claim.state is not state and frozenset({claim.state, state}) not in _COMPATIBLE:
-            word = claim.state_raw or claim.state
-            return f"says {word}, it is {state}"
+        if claim.state not in _COMPATIBLE or state not in _COMPATIBLE:
+            return f"says {claim.state_raw or claim.state}, it is {state}"
     return None
 
 
-@fact
-class Asked:
-    """What is known about whether a layer could be asked.
-
-    Attributes:
-        unknown: Layer -> why it could not be asked.
-    """
-
-    unknown: Mapping[Layer, str]
+_NOUNS: Mapping[Layer, str] = {
+    _ENGINE: "the engine",
+    _SANDBOX: "its pod's sandbox",
+    _CONTAINER: "containerd",
+    _TASK: "the task",
+    _SHIM: "the shim",
+    _OCI: "the OCI state",
+    _PROCESS: "the process",
+    _CGROUP: "the cgroup",
+    Layer.KUBELET: "the kubelet",
+}
+_MISSING: Mapping[Layer, str] = {
+    _ENGINE: "its engine does not know it",
+    _SANDBOX: "its pod has no sandbox",
+    _CONTAINER: "containerd does not know it",
+    _TASK: "its shim has no task of it",
+    _SHIM: "no shim or monitor watches it",
+    _OCI: "its OCI runtime has no state of it",
+    _PROCESS: "no process of it runs",
+    _CGROUP: "it has no cgroup",
+    Layer.KUBELET: "the kubelet does not know it",
+}
 
 
 def view_of(
     layer: Layer,
     claims: tuple[Claim, ...],
     expectation: Expectation,
-    asked: Asked,
+    unknown: Mapping[Layer, str],
     clash: str | None,
 ) -> LayerView:
-    """The verdict on one layer."""
-    if claims:
-        if clash is not None:
-            return LayerView(verdict=Verdict.DIFFERS, claims=claims, why=f"{layer} {clash}")
-        if layer not in expectation.always and layer not in expectation.may:
-            return LayerView(verdict=Verdict.DIFFERS, claims=claims, why=f"{layer} still knows it")
-        if layer in asked.unknown:
-            return LayerView(verdict=Verdict.UNKNOWN, claims=claims, why=asked.unknown[layer])
-        return LayerView(verdict=Verdict.OK, claims=claims)
-    if layer not in expectation.always:
-        return LayerView(verdict=Verdict.NOT_EXPECTED)
-    if layer in asked.unknown:
-        return LayerView(verdict=Verdict.UNKNOWN, why=asked.unknown[layer])
-    return LayerView(verdict=Verdict.MISSING, why=f"{layer} does not know it")
+    """The verdict on one layer.
+
+    Args:
+        layer: The layer.
+        claims: What its sources say.
+        expectation: The row of the table.
+        unknown: Layer -> why it could not be asked.
+        clash: What `conflict` found.
+    """
+    if not claims:
+        if layer not in expectation.always:
+            return LayerView(verdict=Verdict.NOT_EXPECTED)
+        if layer in unknown:
+            return LayerView(verdict=Verdict.UNKNOWN, why=unknown[layer])
+        return LayerView(verdict=Verdict.MISSING, why=_MISSING[layer])
+    if clash is not None:
+        return LayerView(verdict=Verdict.DIFFERS, claims=claims, why=f"{_NOUNS[layer]} {clash}")
+    if layer not in expectation.always and layer not in expectation.may:
+        pid = next((claim.pid for claim in claims if claim.pid is not None), None)
+        who = _NOUNS[layer] if pid is None else f"{_NOUNS[layer]} (pid {pid})"
+        return LayerView(verdict=Verdict.DIFFERS, claims=claims, why=f"{who} is still there")
+    if layer in unknown:
+        return LayerView(verdict=Verdict.UNKNOWN, claims=claims, why=unknown[layer])
+    return LayerView(verdict=Verdict.OK, claims=claims)
 
 
 _WORST = (Verdict.DIFFERS, Verdict.MISSING, Verdict.UNKNOWN)

@@ -43,7 +43,7 @@ class Row:
         )
         self.init = kernel.init_of(group)
         self.shim = kernel.shim_of(group, self.init)
-        self.engine = _engine(self, sandboxes)
+        self.engine = _engine(self)
         self.oci_runtime = _oci_runtime(self)
         self.is_sandboxed = self.oci_runtime in SANDBOXED or _is_kata(self.shim)
         self.state = self._state()
@@ -437,7 +437,8 @@ def _ranked(group: Group) -> list[ContainerRecord]:
     return [record for _, record in pairs]
 
 
-def _engine(row: Row, sandboxes: Sandboxes) -> Engine:
+def _engine(row: Row) -> Engine:
+    """The highest layer that has a record; of a silent engine what its bundle and labels say."""
     kinds = {item.endpoint.kind for item, _ in row.group.containers}
     if "cri" in kinds or row.group.sandboxes:
         return Engine.CRI
@@ -450,6 +451,10 @@ def _engine(row: Row, sandboxes: Sandboxes) -> Engine:
     for _, shim in row.group.shims:
         if shim.kind in MONITORS:
             return Engine.CRI if (shim.name or "").startswith("k8s_") else Engine.PODMAN
+    return _inferred_engine(row)
+
+
+def _inferred_engine(row: Row) -> Engine:
     namespaces = {b.ref.namespace for _, b in row.group.bundles}
     namespaces |= {s.namespace for _, s in row.group.shims if s.namespace}
     namespaces |= {r.ref.namespace for r in row.records if r.layer == Layer.CONTAINER}
@@ -462,9 +467,7 @@ def _engine(row: Row, sandboxes: Sandboxes) -> Engine:
         return Engine.CRI
     if namespaces or row.group.tasks:
         return Engine.CONTAINERD
-    if row.group.oci:
-        return Engine.OCI
-    return Engine.UNKNOWN
+    return Engine.OCI if row.group.oci else Engine.UNKNOWN
 
 
 def _oci_runtime(row: Row) -> str | None:
