@@ -8,6 +8,7 @@ from typing import Any
 from rtscope.errors import UsageError
 from rtscope.model.facts import fact
 from rtscope.render.document import Document, lines_of
+from rtscope.render.indented import indented
 from rtscope.render.text import Cell, Paper, Shape, table
 
 PLAIN = ("table", "wide", "json", "jsonl", "yaml", "name")
@@ -55,7 +56,7 @@ def data_text(form: Format, document: Document, lists: Mapping[str, str], paper:
         paper: For custom columns.
     """
     if form.name == "json":
-        return json.dumps(document, indent=2) + "\n"
+        return indented(document) + "\n"
     if form.name == "jsonl":
         return "".join(json.dumps(line) + "\n" for line in lines_of(document, lists))
     if form.name == "yaml":

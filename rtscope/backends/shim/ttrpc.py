@@ -6,8 +6,7 @@ Source: containerd/ttrpc, PROTOCOL.md, version 1.2.
 import socket
 import struct
 import time
-from dataclasses import dataclass
-from typing import Self
+from typing import NamedTuple, Self
 
 from rtscope.backends.channel.dial import dial
 from rtscope.backends.channel.failure import OK, Peer
@@ -28,8 +27,7 @@ class FrameError(ValueError):
     """The bytes are not ttrpc."""
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
+class Frame(NamedTuple):
     """One message on the wire: the number of its call, what it is, and its protobuf."""
 
     stream_id: int
