@@ -303,9 +303,9 @@ def _by_cgroup_leaf(groups: list[Group], processes: Mapping[int, Process]) -> li
     for one in groups:
         if one.has_lower_layer and one.record_layers == _ALL_RECORDS:
             continue
-        for key in {(item.space, _id_of(item.record)) for item in one.items}:
-            if key[1] in live and not one.is_remote:
-                (lower if one.has_lower_layer else upper)[key].append(one)
+        for place in {(item.space, _id_of(item.record)) for item in one.items}:
+            if place[1] in live and not one.is_remote:
+                (lower if one.has_lower_layer else upper)[place].append(one)
     merged: dict[int, Group] = {}
     gone: set[int] = set()
     for key, found in upper.items():

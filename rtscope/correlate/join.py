@@ -3,9 +3,10 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 from rtscope.correlate.asked import Answers
-from rtscope.correlate.groups import group
+from rtscope.correlate.groups import Group, group
 from rtscope.correlate.kernel import Kernel
 from rtscope.correlate.rows import Row, Sandboxes
+from rtscope.correlate.verdicts import settled_before, views_of
 from rtscope.model.facts import replace
 from rtscope.model.inventory import Container, Inventory
 from rtscope.model.observation import Gap, Observation
@@ -25,21 +26,20 @@ def join(observations: Sequence[Observation], previous: Inventory | None = None)
     """
     ordered = sorted(observations, key=lambda o: (o.kind, o.source))
     kernel = Kernel(ordered)
-    answers = Answers(ordered)
+    answers = Answers(ordered, kernel.why_unread)
     groups = group(ordered, kernel.processes)
     node = ordered[0].node
-    sandboxes = Sandboxes(groups)
-    rows = [
-        Row(one, kernel, answers, node, sandboxes)
-        for one in groups
-        if one.containers or one.sandboxes or one.bundles or one.oci or one.tasks or one.shims
-    ]
+    pods = Sandboxes(groups)
+    rows = [Row(one, kernel, node, pods) for one in groups]
+    explained = [key for row in rows for key in row.processes]
+    rows += [Row(Group(()), kernel, node, pods, s) for s in kernel.without_record(explained)]
+    settled_at = settled_before(ordered)
     keys = _Keys(previous)
     containers = []
     for row in rows:
         ref, _ = row.primary()
-        refs = [item.record.ref for item in row.group.items if hasattr(item.record, "ref")]
-        containers.append(row.build(keys.key_of(ref, refs)))
+        key = keys.key_of(ref, row.refs)
+        containers.append(row.build(key, views_of(row, answers, settled_at)))
     if previous is not None:
         containers = _filled(containers, previous, max(o.taken_boottime_ns for o in ordered))
     return Inventory(

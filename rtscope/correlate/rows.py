@@ -2,50 +2,53 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from typing import Any
 
-from rtscope.correlate.asked import Answers
-from rtscope.correlate.expect import Asked, Expectation, conflict, expected, view_of, worst
+from rtscope.correlate.engines import CRI_ANNOTATION, engine_of, kind_of, oci_runtime_of, ranked
+from rtscope.correlate.expect import Kind, worst
 from rtscope.correlate.groups import MONITORS, SANDBOXED, Group, state_dir_of
 from rtscope.correlate.kernel import Kernel, is_waiting
-from rtscope.model.inventory import Claim, Container, LayerView
+from rtscope.model.inventory import Container, LayerView
 from rtscope.model.observation import Endpoint, Node
-from rtscope.model.records import ContainerRecord, Pod, Process, Sandbox, Shim
-from rtscope.model.refs import Ref
-from rtscope.model.state import Engine, Layer, State
+from rtscope.model.records import Pod, Process, Sandbox, Shim
+from rtscope.model.refs import ProcessKey, Ref
+from rtscope.model.state import Layer, State
 
-KERNEL_SOURCE = "procfs:///proc"
-_IN_TRANSITION = frozenset({"restarting", "removing", "stopping"})
-_ENGINE_OF_KIND = {
-    "docker": Engine.DOCKER,
-    "dockerfs": Engine.DOCKER,
-    "podman": Engine.PODMAN,
-    "podmanfs": Engine.PODMAN,
-    "cri": Engine.CRI,
-    "containerd": Engine.CONTAINERD,
-}
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+STRAYS_ORIGIN = "/proc"
+"""Origin of a row that only the kernel knows."""
 
 
 class Row:
     """The facts of one container while they are put together."""
 
     def __init__(
-        self, group: Group, kernel: Kernel, answers: Answers, node: Node, sandboxes: "Sandboxes"
+        self,
+        group: Group,
+        kernel: Kernel,
+        node: Node,
+        pods: "Sandboxes",
+        strays: Sequence[Process] = (),
     ) -> None:
+        """Args: strays are processes of a container that no record explains, parents first."""
         self.group = group
         self._kernel = kernel
-        self._answers = answers
         self._node = node
-        self._sandboxes = sandboxes
-        self.records = _ranked(group)
+        self._pods = pods
+        self.records = ranked(group)
         self.spec: Mapping[str, str] = next(
             (b.spec for _, b in group.bundles if b.spec is not None), {}
         )
-        self.init = kernel.init_of(group)
-        self.shim = kernel.shim_of(group, self.init)
-        self.engine = _engine(self)
-        self.oci_runtime = _oci_runtime(self)
-        self.is_sandboxed = self.oci_runtime in SANDBOXED or _is_kata(self.shim)
+        self.init = strays[0] if strays else kernel.init_of(group)
+        self.shim = None if group.is_remote else kernel.shim_of(group, self.init)
+        self.left_over = () if self.init is not None else kernel.left_over(group)
+        owner = None if self.init is None else self.init.owner
+        self.engine = engine_of(group, self.records, self.spec, owner)
+        self.kind = kind_of(group, self.engine, owner)
+        self.oci_runtime = oci_runtime_of(group, self.records)
+        is_kata = self.shim is not None and self.shim.kind.startswith("kata")
+        self.is_sandboxed = is_kata or self.oci_runtime in SANDBOXED
         self.state = self._state()
 
     def first(self, name: str) -> Any:
@@ -57,15 +60,20 @@ class Row:
         return None
 
     def _state(self) -> State:
-        if self._kernel.is_read and not self.is_sandboxed:
-            if self.init is not None:
-                return self._live_state(self.init)
-            if self._is_starting():
-                return State.RUNNING
-            return self._dead_state()
-        return self._claimed_state()
+        if self.group.is_remote or self.is_sandboxed or self._has_no_process():
+            return self._claimed_state()
+        if self.init is not None:
+            return self.live_state(self.init)
+        if not self._kernel.is_read:
+            return self._claimed_state()
+        return State.RUNNING if self._is_starting() else self._dead_state()
 
-    def _live_state(self, init: Process) -> State:
+    def _has_no_process(self) -> bool:
+        """A pod without a pause container: nothing in the kernel stands for it."""
+        return self.kind is Kind.CRIO and self.is_sandbox() and not self.group.has_lower_layer
+
+    def live_state(self, init: Process) -> State:
+        """What the kernel shows of a live init."""
         if init.is_frozen:
             return State.PAUSED
         says_created = any(state.state is State.CREATED for _, state in self.group.oci)
@@ -80,7 +88,7 @@ class Row:
             and task.pid is not None
             and task.pid not in self._kernel.processes
             for _, task in self.group.tasks
-        ) and any(True for _ in self.group.shims)
+        )
 
     def _dead_state(self) -> State:
         words = [task.state for _, task in self.group.tasks]
@@ -94,12 +102,11 @@ class Row:
         return State.STOPPED
 
     def _claimed_state(self) -> State:
-        for claims in (self.group.oci, self.group.tasks, self.group.containers):
-            for _, record in claims:
-                if record.state not in (None, State.UNKNOWN):
-                    found: State = record.state
-                    return found
-        return State.UNKNOWN
+        lowest: list[State | None] = [state.state for _, state in self.group.oci]
+        lowest += [task.state for _, task in self.group.tasks]
+        lowest += [record.state for record in reversed(self.records)]
+        lowest += [sandbox.state for _, sandbox in self.group.sandboxes]
+        return next((s for s in lowest if s not in (None, State.UNKNOWN)), None) or State.UNKNOWN
 
     def state_dirs(self) -> Iterator[str]:
         """Containerd's state directories that hold its bundle or record."""
@@ -123,15 +130,13 @@ class Row:
             return self.group.sandboxes[0][1].ref.namespace or None
         return None
 
-    def build(self, key: str) -> Container:
-        """The container, with verdicts."""
+    def build(self, key: str, views: Mapping[Layer, LayerView]) -> Container:
+        """The container, with the verdicts on its layers."""
         ref, endpoint = self.primary()
-        views = self._views()
         verdict, problem = worst(views.values())
         task = next((t for _, t in self.group.tasks if t.state is State.STOPPED), None)
         oom = self.first("oom_killed")
         is_over = self.state is State.STOPPED
-        pod = self._pod()
         return Container(
             key=key,
             id=ref.id,
@@ -141,9 +146,8 @@ class Row:
             origin=ref.origin,
             namespace=self.namespace(),
             endpoint=endpoint.address if endpoint is not None else None,
-            refs=tuple(dict.fromkeys(self._refs())),
-            image_ref=self.first("image_ref")
-            or self.spec.get("annotation.io.kubernetes.cri.image-name"),
+            refs=self.refs,
+            image_ref=self.first("image_ref") or self.spec.get(f"{CRI_ANNOTATION}image-name"),
             image_id=self.first("image_id"),
             command=self.first("command") or self.spec.get("args"),
             state=self.state,
@@ -158,7 +162,7 @@ class Row:
             exit_code=_one_of(task and task.exit_code, self.first("exit_code"))
             if is_over
             else None,
-            exit_reason="OOM" if oom else self.first("exit_reason"),
+            exit_reason=("OOM" if oom else self.first("exit_reason")) if is_over else None,
             oom_killed=oom,
             restart_count=self.first("restart_count"),
             health=self.first("health"),
@@ -170,15 +174,20 @@ class Row:
             bundle_dir=self._bundle_dir(),
             cgroup_path=self._cgroup_path(),
             labels=self._labels(),
-            pod=pod,
+            pod=self.pod(),
             nested_in=self._nested_in(),
             uid=self._uid(),
             log_path=self.first("log_path"),
             is_sandbox=self.is_sandbox(),
-            processes=self._kernel.below(self.init) if self.init is not None else (),
+            processes=self.processes,
             layers=views,
             problem=problem,
         )
+
+    @cached_property
+    def processes(self) -> tuple[ProcessKey, ...]:
+        """Live processes of it, the init first."""
+        return self.left_over if self.init is None else self._kernel.below(self.init)
 
     def primary(self) -> tuple[Ref, Endpoint | None]:
         """The record that names the row: the engine's own, else the strongest below it."""
@@ -193,24 +202,28 @@ class Row:
             return state.ref, item.endpoint
         for item, task in self.group.tasks:
             return task.ref, item.endpoint
+        if not self.group.shims:
+            found = (self.init.container_id or "") if self.init is not None else ""
+            return Ref(origin=STRAYS_ORIGIN, namespace="", id=found), None
         item, shim = self.group.shims[0]
         place = state_dir_of(shim.bundle_dir)
         origin = shim.graph_root or (place[0] if place else shim.containerd_address or "shims")
         return Ref(origin=origin, namespace=shim.namespace or "", id=shim.id or ""), item.endpoint
 
-    def _refs(self) -> Iterator[Ref]:
-        for item in self.group.items:
-            if not isinstance(item.record, Shim):
-                yield item.record.ref
+    @cached_property
+    def refs(self) -> tuple[Ref, ...]:
+        """The names of all its records."""
+        records = (item.record for item in self.group.items)
+        return tuple(dict.fromkeys(r.ref for r in records if not isinstance(r, Shim)))
 
     def is_sandbox(self) -> bool:
         """A pause container, by any layer's word."""
         if self.group.sandboxes or any(r.is_sandbox for r in self.records):
             return True
-        return self.spec.get("annotation.io.kubernetes.cri.container-type") == "sandbox"
+        return self.spec.get(f"{CRI_ANNOTATION}container-type") == "sandbox"
 
     def _name(self, ref: Ref) -> str | None:
-        name = self.first("name") or self.spec.get("annotation.io.kubernetes.cri.container-name")
+        name = self.first("name") or self.spec.get(f"{CRI_ANNOTATION}container-name")
         if name:
             return str(name)
         for _, shim in self.group.shims:
@@ -235,14 +248,18 @@ class Row:
             found = next((r.created_at for _, r in others if r.created_at is not None), None)
         return found if isinstance(found, datetime) else None
 
+    def init_started_at(self) -> datetime | None:
+        """When the live init was forked. Source: proc_pid_stat(5), field 22."""
+        if self.init is None or self._node.btime is None or not self._node.clk_tck:
+            return None
+        seconds = self._node.btime + self.init.key.start / self._node.clk_tck
+        return _EPOCH + timedelta(seconds=round(seconds, 2))
+
     def _started_at(self) -> datetime | None:
-        if (
-            self.init is not None
-            and self._node.btime is not None
-            and self.state is not State.CREATED
-        ):
-            seconds = self._node.btime + self.init.key.start / self._node.clk_tck
-            return datetime.fromtimestamp(0, UTC) + timedelta(seconds=round(seconds, 2))
+        if self.init is not None and self.state is not State.CREATED:
+            forked = self.init_started_at()
+            if forked is not None:
+                return forked
         found = self.first("started_at")
         return found if isinstance(found, datetime) else None
 
@@ -281,132 +298,32 @@ class Row:
                 return owner
         return None
 
-    def _pod(self) -> Pod | None:
+    def pod(self) -> Pod | None:
+        """The pod, by the highest layer that names it."""
         for record in self.records:
             if record.pod is not None:
                 return record.pod
         for _, sandbox in self.group.sandboxes:
             return _pod_of(sandbox)
-        name = self.spec.get("annotation.io.kubernetes.cri.sandbox-name")
+        name = self.spec.get(f"{CRI_ANNOTATION}sandbox-name")
         if name is None:
             return None
         return Pod(
             name=name,
-            namespace=self.spec.get("annotation.io.kubernetes.cri.sandbox-namespace"),
-            uid=self.spec.get("annotation.io.kubernetes.cri.sandbox-uid"),
-            sandbox_id=self.spec.get("annotation.io.kubernetes.cri.sandbox-id"),
+            namespace=self.spec.get(f"{CRI_ANNOTATION}sandbox-namespace"),
+            uid=self.spec.get(f"{CRI_ANNOTATION}sandbox-uid"),
+            sandbox_id=self.spec.get(f"{CRI_ANNOTATION}sandbox-id"),
         )
 
-    def _views(self) -> dict[Layer, LayerView]:
-        claims = self._claims()
-        expectation = self._expectation()
-        asked = Asked(
-            unknown=self._answers.unknown_layers(
-                self.group, self.engine, self.shim, self.state_dirs()
-            )
-        )
-        if self.init is None and self.state is State.RUNNING and not self.is_sandboxed:
-            late = "it was not there yet when /proc was read"
-            asked = Asked(
-                unknown={**dict.fromkeys((Layer.PROCESS, Layer.CGROUP), late), **asked.unknown}
-            )
-        moves = self._state_raw() in _IN_TRANSITION
-        views = {}
-        for layer in Layer:
-            said = claims.get(layer, ())
-            clash = None
-            if not moves and layer not in (Layer.SHIM, Layer.SANDBOX, Layer.CONTAINER):
-                pid = self.init.key.pid if self.init is not None else None
-                clash = conflict(said, self.state, None if self.is_sandboxed else pid)
-            views[layer] = view_of(layer, said, expectation, asked, clash)
-        return views
-
-    def _expectation(self) -> Expectation:
-        found = expected(
-            self.engine,
-            self.state,
-            has_init=self.init is not None,
-            is_sandboxed=self.is_sandboxed,
-        )
-        always, may = found.always, found.may
-        if self.is_sandbox():
-            # A pause container is the sandbox's: CRI lists it as no container of its own.
-            always, may = always - {Layer.ENGINE}, may | {Layer.ENGINE}
-        if self._state_raw() in _IN_TRANSITION:
-            always, may = always & {Layer.ENGINE}, may | always | frozenset(Layer)
-        if self.init is not None and _has_no_cgroup(self.init):
-            always, may = always - {Layer.CGROUP}, may | {Layer.CGROUP}
-        return Expectation(always=always, may=may | {Layer.KUBELET, Layer.SANDBOX})
-
-    def _claims(self) -> dict[Layer, tuple[Claim, ...]]:
-        found: dict[Layer, list[Claim]] = {}
-        for item, record in self.group.containers:
-            found.setdefault(record.layer, []).append(_claim(item.source, record))
-        for source, sandbox in self._own_or_pods_sandbox():
-            found.setdefault(Layer.SANDBOX, []).append(
-                Claim(source=source, state=sandbox.state, state_raw=sandbox.state_raw)
-            )
-        for item, task in self.group.tasks:
-            is_over = task.state is State.STOPPED
-            found.setdefault(Layer.TASK, []).append(
-                Claim(
-                    source=item.source,
-                    state=task.state,
-                    state_raw=task.state_raw,
-                    pid=None if is_over else task.pid,
-                    exit_code=task.exit_code,
-                    finished_at=task.finished_at,
-                )
-            )
-        for item, state in self.group.oci:
-            is_over = state.state is State.STOPPED
-            found.setdefault(Layer.OCI, []).append(
-                Claim(
-                    source=item.source,
-                    state=state.state,
-                    state_raw=state.state_raw,
-                    pid=None if is_over else state.pid,
-                    pid_start=None if is_over else state.pid_start,
-                    created_at=state.created_at,
-                )
-            )
-        self._kernel_claims(found)
-        return {layer: tuple(claims) for layer, claims in found.items()}
-
-    def _kernel_claims(self, found: dict[Layer, list[Claim]]) -> None:
-        if self.shim is not None:
-            found[Layer.SHIM] = [
-                Claim(
-                    source=KERNEL_SOURCE,
-                    state_raw=self.shim.process_state,
-                    pid=self.shim.key.pid,
-                    pid_start=self.shim.key.start,
-                )
-            ]
-        if self.init is None:
-            return
-        found[Layer.PROCESS] = [
-            Claim(
-                source=KERNEL_SOURCE,
-                state=None if self.is_sandboxed else self._live_state(self.init),
-                state_raw=self.init.state,
-                pid=self.init.key.pid,
-                pid_start=self.init.key.start,
-            )
-        ]
-        if self.init.cgroup not in (None, "/"):
-            found[Layer.CGROUP] = [
-                Claim(source=KERNEL_SOURCE, state_raw="frozen" if self.init.is_frozen else None)
-            ]
-
-    def _own_or_pods_sandbox(self) -> Iterator[tuple[str, Sandbox]]:
+    def sandboxes(self) -> Iterator[tuple[str, Sandbox]]:
+        """Its own sandbox, where it is a pause container; else its pod's."""
         if self.group.sandboxes:
             for item, sandbox in self.group.sandboxes:
                 yield item.source, sandbox
             return
-        pod = self._pod()
-        if pod is not None and pod.sandbox_id is not None:
-            yield from self._sandboxes.of(pod.sandbox_id)
+        pod = self.pod()
+        if pod is not None and pod.sandbox_id is not None and not self.group.is_remote:
+            yield from self._pods.of(pod.sandbox_id)
 
 
 class Sandboxes:
@@ -423,92 +340,12 @@ class Sandboxes:
         return self._by_id.get(sandbox_id, [])
 
 
-def _ranked(group: Group) -> list[ContainerRecord]:
-    """Records from the highest layer down; an engine's own answer before its state directory."""
-    order = {"cri": 0, "docker": 1, "podman": 1, "dockerfs": 2, "podmanfs": 2}
-    pairs = sorted(
-        group.containers,
-        key=lambda pair: (
-            pair[1].layer != Layer.ENGINE,
-            order.get(pair[0].endpoint.kind, 3),
-            not pair[1].is_complete,
-        ),
-    )
-    return [record for _, record in pairs]
-
-
-def _engine(row: Row) -> Engine:
-    """The highest layer that has a record; of a silent engine what its bundle and labels say."""
-    kinds = {item.endpoint.kind for item, _ in row.group.containers}
-    if "cri" in kinds or row.group.sandboxes:
-        return Engine.CRI
-    if "podmanfs" in kinds and any("io.kubernetes.pod.name" in r.labels for r in row.records):
-        # CRI-O keeps its containers in the same storage as podman.
-        return Engine.CRI
-    for kind in ("docker", "dockerfs", "podman", "podmanfs"):
-        if kind in kinds:
-            return _ENGINE_OF_KIND[kind]
-    for _, shim in row.group.shims:
-        if shim.kind in MONITORS:
-            return Engine.CRI if (shim.name or "").startswith("k8s_") else Engine.PODMAN
-    return _inferred_engine(row)
-
-
-def _inferred_engine(row: Row) -> Engine:
-    namespaces = {b.ref.namespace for _, b in row.group.bundles}
-    namespaces |= {s.namespace for _, s in row.group.shims if s.namespace}
-    namespaces |= {r.ref.namespace for r in row.records if r.layer == Layer.CONTAINER}
-    if "moby" in namespaces:
-        return Engine.DOCKER
-    labels = row.records[0].labels if row.records else {}
-    if "io.cri-containerd.kind" in labels or any(
-        key.startswith("annotation.io.kubernetes.cri.") for key in row.spec
-    ):
-        return Engine.CRI
-    if namespaces or row.group.tasks:
-        return Engine.CONTAINERD
-    return Engine.OCI if row.group.oci else Engine.UNKNOWN
-
-
-def _oci_runtime(row: Row) -> str | None:
-    for _, state in row.group.oci:
-        return state.oci_runtime
-    named = row.first("oci_runtime") or next(
-        (b.oci_runtime for _, b in row.group.bundles if b.oci_runtime), None
-    )
-    if named is None:
-        named = next((s.oci_runtime for _, s in row.group.shims if s.oci_runtime), None)
-    return None if named is None else str(named).rsplit("/", 1)[-1]
-
-
-def _is_kata(shim: Shim | None) -> bool:
-    return shim is not None and shim.kind.startswith("kata")
-
-
-def _has_no_cgroup(init: Process) -> bool:
-    return init.cgroup in (None, "/")
-
-
 def _pod_of(sandbox: Sandbox) -> Pod:
     return Pod(
         name=sandbox.pod_name,
         namespace=sandbox.pod_namespace,
         uid=sandbox.pod_uid,
         sandbox_id=sandbox.ref.id,
-    )
-
-
-def _claim(source: str, record: ContainerRecord) -> Claim:
-    is_live = record.state in (State.RUNNING, State.PAUSED, None)
-    return Claim(
-        source=source,
-        state=record.state,
-        state_raw=record.state_raw,
-        pid=record.pid if is_live else None,
-        exit_code=record.exit_code,
-        created_at=record.created_at,
-        started_at=record.started_at,
-        finished_at=record.finished_at,
     )
 
 
