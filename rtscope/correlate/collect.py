@@ -10,6 +10,7 @@ from rtscope.backends.base import Draft, Targets
 from rtscope.backends.registry import backend_of, preload
 from rtscope.config.settings import Settings
 from rtscope.correlate.discover import discover
+from rtscope.correlate.settle import settled
 from rtscope.errors import RtscopeError
 from rtscope.model.facts import replace
 from rtscope.model.observation import Endpoint, Observation
@@ -55,8 +56,8 @@ def collect(
     round_ = Round(targets, end, on_observation)
     if on_observation is not None:
         on_observation(kernel)
-    found = round_.ask(discover(kernel, host, settings))
-    return (kernel, *_with_specs(found, targets, end))
+    found = _with_specs(round_.ask(discover(kernel, host, settings)), targets, end)
+    return (settled(kernel, found, targets), *found)
 
 
 def observe_endpoint(endpoint: Endpoint, targets: Targets) -> Observation:

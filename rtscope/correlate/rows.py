@@ -48,6 +48,7 @@ class Row:
         self.kind = kind_of(group, self.engine, owner)
         self.oci_runtime = oci_runtime_of(group, self.records)
         is_kata = self.shim is not None and self.shim.kind.startswith("kata")
+        self.is_read_by_user = node.euid != 0
         self.is_sandboxed = is_kata or self.oci_runtime in SANDBOXED
         self.state = self._state()
 

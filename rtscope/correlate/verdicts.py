@@ -20,6 +20,8 @@ _IN_MOTION = frozenset({"restarting", "removing", "stopping", "starting"})
 _STATELESS = frozenset({Layer.SHIM, Layer.SANDBOX, Layer.CONTAINER, Layer.KUBELET})
 """Layers whose claims have no state of the container's own."""
 
+_RECORDED = frozenset(Layer) - {Layer.PROCESS, Layer.CGROUP}
+
 SLACK = timedelta(seconds=2)
 """A change this long before the first source was read may still have been on its way up."""
 
@@ -69,6 +71,9 @@ def _expectation(row: Row, claims: Mapping[Layer, Sequence[Claim]]) -> Expectati
 
 def _unknown(row: Row, answers: Answers) -> dict[Layer, str]:
     unknown = answers.unknown_layers(row.group, row.kind, row.shim, row.state_dirs())
+    if not row.group.items and row.is_read_by_user:
+        # Another user's container: its records may well be where only root can look.
+        unknown = {**dict.fromkeys(_RECORDED, "only root can read its records"), **unknown}
     if row.init is None and row.state is State.RUNNING and not row.is_sandboxed:
         late = "it was not there yet when /proc was read"
         unknown = {**dict.fromkeys((Layer.PROCESS, Layer.CGROUP), late), **unknown}

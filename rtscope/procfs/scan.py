@@ -62,7 +62,9 @@ def observe_kernel(host: Host, node: Node) -> Observation:
         gaps.append(_gap("processes", Reason.DENIED, f"{host.proc}: {error.strerror}"))
     scan = Scan(host, rows)
     scan.run()
-    gaps.extend(_gap("processes", Reason.UNSUPPORTED, note) for note in notes_on_view(host))
+    for note in notes_on_view(host):
+        missing = "cgroups" if "cgroup namespace" in note else "processes"
+        gaps.append(_gap(missing, Reason.UNSUPPORTED, note))
     if rows and not _sees_others(rows):
         detail_ = "only own processes are visible: /proc is mounted with hidepid"
         gaps.append(_gap("processes", Reason.DENIED, detail_))
