@@ -191,6 +191,11 @@ def _bare_id(parts: list[str], index: int, namespaces: Collection[str]) -> _Matc
     return "containerd" if namespace else "unknown", parts[index], namespace, False
 
 
+def is_of_a_unit(path: str | None) -> bool:
+    """Whether a cgroup is that of a service or a session: mounts of their own are common there."""
+    return any(part.endswith((".service", ".scope", ".slice")) for part in (path or "").split("/"))
+
+
 class CgroupReader:
     """Reads /proc/PID/cgroup; equal contents, as of one container's processes, are parsed once."""
 
@@ -200,6 +205,7 @@ class CgroupReader:
         self._parsed: dict[bytes, tuple[str | None, CgroupShape | None]] = {b"": (None, None)}
         self._frozen: dict[bytes, bool | None] = {}
         self._base = self._base_of_init()
+        self._is_hybrid = False
 
     def content(self, pid: int) -> bytes:
         """The file as it is; empty if unreadable."""
@@ -258,10 +264,16 @@ class CgroupReader:
                     return True
                 known = known if not state else False
             elif controllers == "" and path != "/":
-                events = slurp(f"{prefix}{path}/cgroup.events") or slurp(
-                    f"{prefix}/unified{path}/cgroup.events"
-                )
+                events = self._events(prefix, path)
                 if b"frozen 1" in events:
                     return True
                 known = False if b"frozen 0" in events else known
         return known
+
+    def _events(self, prefix: str, path: str) -> bytes:
+        """Where the unified hierarchy is mounted it is for all: the other place comes second."""
+        first, second = ("/unified", "") if self._is_hybrid else ("", "/unified")
+        events = slurp(f"{prefix}{first}{path}/cgroup.events")
+        if not events and (events := slurp(f"{prefix}{second}{path}/cgroup.events")):
+            self._is_hybrid = not self._is_hybrid
+        return events

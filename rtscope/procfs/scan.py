@@ -16,7 +16,7 @@ from rtscope.model.records import Daemon, Process, Shim
 from rtscope.model.refs import ProcessKey
 from rtscope.model.state import EndpointState, Reason
 from rtscope.procfs import detail
-from rtscope.procfs.cgroups import CgroupReader, CgroupShape
+from rtscope.procfs.cgroups import CgroupReader, CgroupShape, is_of_a_unit
 from rtscope.procfs.daemons import (
     DAEMON_COMMS,
     daemon_kind,
@@ -33,6 +33,7 @@ from rtscope.procfs.monitors import (
     monitor_from_cwd,
 )
 from rtscope.procfs.node import notes_on_view
+from rtscope.procfs.reads import Reads
 from rtscope.procfs.table import (
     KTHREADD,
     Row,
@@ -50,45 +51,73 @@ _NAMES = _RUNTIMES | MONITOR_COMMS | DAEMON_COMMS
 _DEFAULT_NAMESPACES = frozenset({"default", "k8s.io", "moby"})
 
 
-def observe_kernel(host: Host, node: Node) -> Observation:
-    """Daemons, shims and monitors, container processes and the ancestors of them all."""
-    started_at = datetime.now(UTC)
-    t0 = time.monotonic()
-    gaps: list[Gap] = []
-    try:
-        rows = read_table(host.proc)
-    except OSError as error:
-        rows = {}
-        gaps.append(_gap("processes", Reason.DENIED, f"{host.proc}: {error.strerror}"))
-    scan = Scan(host, rows)
-    scan.run()
-    for note in notes_on_view(host):
-        missing = "cgroups" if "cgroup namespace" in note else "processes"
-        gaps.append(_gap(missing, Reason.UNSUPPORTED, note))
-    if rows and not _sees_others(rows):
-        detail_ = "only own processes are visible: /proc is mounted with hidepid"
-        gaps.append(_gap("processes", Reason.DENIED, detail_))
-    took_ms = round((time.monotonic() - t0) * 1000, 3)
-    return Observation(
-        source=SOURCE,
-        kind="procfs",
-        node=node,
-        started_at=started_at,
-        taken_at=datetime.now(UTC),
-        taken_boottime_ns=time.clock_gettime_ns(time.CLOCK_BOOTTIME),
-        endpoint=Endpoint(
+def observe_kernel(
+    host: Host, node: Node, on_monitors: Callable[[Observation], None] | None = None
+) -> Observation:
+    """Daemons, shims and monitors, container processes and the ancestors of them all.
+
+    Args:
+        host: The node's files.
+        node: What the observation is of.
+        on_monitors: Called halfway with what can be said then: monitors and daemons.
+    """
+    look = _Look(host, node)
+    look.scan.find_monitors_and_daemons()
+    if on_monitors is not None:
+        on_monitors(look.observation())
+    look.scan.find_processes()
+    look.note_view()
+    return look.observation()
+
+
+class _Look:
+    """One reading of the table, and the observation that comes of it."""
+
+    def __init__(self, host: Host, node: Node) -> None:
+        self._host = host
+        self._node = node
+        self._started_at = datetime.now(UTC)
+        self._t0 = time.monotonic()
+        self._gaps: list[Gap] = []
+        try:
+            self._rows = read_table(host.proc)
+        except OSError as error:
+            self._rows = {}
+            self._gaps.append(_gap("processes", Reason.DENIED, f"{host.proc}: {error.strerror}"))
+        self.scan = Scan(host, self._rows)
+
+    def note_view(self) -> None:
+        """What of the node cannot be seen from here."""
+        for note in notes_on_view(self._host):
+            missing = "cgroups" if "cgroup namespace" in note else "processes"
+            self._gaps.append(_gap(missing, Reason.UNSUPPORTED, note))
+        if self._rows and 1 not in self._rows and len(self._rows) <= 2:
+            detail_ = "only own processes are visible: /proc is mounted with hidepid"
+            self._gaps.append(_gap("processes", Reason.DENIED, detail_))
+
+    def observation(self) -> Observation:
+        """What the scan knows by now."""
+        scan = self.scan
+        return Observation(
+            source=SOURCE,
             kind="procfs",
-            address="/proc",
-            found_by=("kernel",),
-            state=EndpointState.OK if rows else EndpointState.DENIED,
-            first_answer_ms=took_ms,
-            asked=("stat", "cmdline", "cgroup"),
-        ),
-        shims=tuple(scan.shims.values()),
-        daemons=tuple(scan.daemons.values()),
-        processes=tuple(scan.processes.values()),
-        gaps=tuple(gaps),
-    )
+            node=self._node,
+            started_at=self._started_at,
+            taken_at=datetime.now(UTC),
+            taken_boottime_ns=time.clock_gettime_ns(time.CLOCK_BOOTTIME),
+            endpoint=Endpoint(
+                kind="procfs",
+                address="/proc",
+                found_by=("kernel",),
+                state=EndpointState.OK if self._rows else EndpointState.DENIED,
+                first_answer_ms=round((time.monotonic() - self._t0) * 1000, 3),
+                asked=("stat", "cmdline", "cgroup"),
+            ),
+            shims=tuple(scan.shims.values()),
+            daemons=tuple(scan.daemons.values()),
+            processes=tuple(scan.processes.values()),
+            gaps=tuple(self._gaps),
+        )
 
 
 def read_process(host: Host, pid: int) -> Process | None:
@@ -101,20 +130,12 @@ def read_process(host: Host, pid: int) -> Process | None:
     return scan.processes[pid]
 
 
-def _sees_others(rows: dict[int, Row]) -> bool:
-    return 1 in rows or len(rows) > 2
-
-
 def _gap(missing: str, reason: Reason, detail_: str) -> Gap:
     return Gap(source=SOURCE, subject="daemon", missing=missing, reason=reason, detail=detail_)
 
 
 class Scan:
-    """The state of one look at /proc.
-
-    Attributes:
-        monitors: Pids of live shims and monitors, in the order of their depth.
-    """
+    """The state of one look at /proc."""
 
     def __init__(self, host: Host, rows: dict[int, Row]) -> None:
         self._host = host
@@ -124,6 +145,7 @@ class Scan:
         self._children = survey.children
         self._named = survey.named
         self._loners = survey.loners
+        self._reads = Reads(host)
         self._cgroups = CgroupReader(host, _DEFAULT_NAMESPACES)
         self._pid_namespace = self._first_namespace("pid")
         self._mount_namespace = self._first_namespace("mnt")
@@ -132,24 +154,28 @@ class Scan:
         self.daemons: dict[int, Daemon] = {}
         self.processes: dict[int, Process] = {}
 
-    def run(self) -> None:
-        """Fill in everything."""
+    def find_monitors_and_daemons(self) -> None:
+        """The first half: who parents containers, and whom to ask."""
         self._find_monitors(row for row in self._named if row.comm in MONITOR_COMMS)
         self._use_namespaces()
+        for row in self._named:
+            if row.comm in DAEMON_COMMS:
+                self._find_daemon(row)
+
+    def find_processes(self) -> None:
+        """The second half: the processes of containers, and the ancestors of everything."""
         for pid, shim in reversed(self.shims.items()):
             self._note_family(pid, shim)
         self._find_unparented()
         for row in self._named:
-            if row.comm in DAEMON_COMMS:
-                self._find_daemon(row)
-            elif row.comm in _RUNTIMES:
+            if row.pid in self.daemons or row.comm in _RUNTIMES:
                 self._note_plain(row)
         self._note_ancestors()
 
     def _first_namespace(self, kind: str) -> int | None:
         """The node's own namespace: pid 1's, or ours where its may not be seen and is the same."""
-        first = detail.namespace_of(self._proc, 1, kind)
-        return first if first is not None else detail.namespace_of(self._proc, os.getpid(), kind)
+        first = self._reads.namespace(1, kind)
+        return first if first is not None else self._reads.namespace(os.getpid(), kind)
 
     def _use_namespaces(self) -> None:
         """Tell the cgroup reader which containerd namespaces there are."""
@@ -170,7 +196,7 @@ class Scan:
         exe = detail.exe_of(self._proc, row)
         if exe is not None and not is_monitor_exe(exe):
             return None
-        args = detail.arguments_of(self._proc, row)
+        args = self._reads.arguments(row)
         cwd = detail.cwd_of(self._proc, row)
         said: MonitorArgs | None
         if args is None:
@@ -203,14 +229,11 @@ class Scan:
             process_state=row.state.decode(errors="replace"),
             wchan=detail.wchan_of(self._proc, row),
             exe=exe,
-            uid=detail.uid_of(self._proc, row.pid) or 0,
+            uid=self._reads.uid(row.pid) or 0,
             children=tuple(self._children.get(row.pid, ())),
-            is_verified=exe is not None and self._can_verify(row),
+            is_verified=exe is not None and self._reads.namespace(row.pid, "pid") is not None,
             nested_in=nested_in,
         )
-
-    def _can_verify(self, row: Row) -> bool:
-        return detail.namespace_of(self._proc, row.pid, "pid") is not None
 
     def _nested_in(self, row: Row) -> int | None:
         """Pid of the init of the container that a process runs in; None on the host."""
@@ -238,7 +261,7 @@ class Scan:
         return top
 
     def _shape(self, pid: int) -> CgroupShape | None:
-        return self._cgroups.parse(self._cgroups.content(pid))[1]
+        return self._cgroups.parse(self._reads.cgroup(pid))[1]
 
     def _is_in_container(self, pid: int) -> bool:
         shape = self._shape(pid)
@@ -246,16 +269,16 @@ class Scan:
 
     def _is_foreign(self, pid: int) -> bool:
         """Whether it lives in another pid namespace than the node's init."""
-        own = detail.namespace_of(self._proc, pid, "pid")
+        own = self._reads.namespace(pid, "pid")
         if own is not None and self._pid_namespace is not None:
             return own != self._pid_namespace
         return len(detail.ns_pids_of(self._proc, pid)) > 1
 
     def _is_users_own(self, row: Row) -> bool:
         """Whether a rootless user's helper made its namespaces."""
-        uid = detail.uid_of(self._proc, row.pid)
+        uid = self._reads.uid(row.pid)
         return any(
-            parent.comm == b"rootlesskit" and detail.uid_of(self._proc, parent.pid) == uid
+            parent.comm == b"rootlesskit" and self._reads.uid(parent.pid) == uid
             for parent in ancestors(self._rows, row.pid)
         )
 
@@ -283,33 +306,33 @@ class Scan:
                     self.note_container_process(self._rows[below], is_init=False, shim=None)
 
     def _is_container_like(self, pid: int) -> bool:
-        content = self._cgroups.content(pid)
+        content = self._reads.cgroup(pid)
         path, shape = self._cgroups.parse(content)
         if shape is not None:
             return not shape.is_monitor
         if self._is_foreign(pid):
             return True
-        own = detail.namespace_of(self._proc, pid, "mnt")
+        own = self._reads.namespace(pid, "mnt")
         is_private = own is not None and own != self._mount_namespace
-        return is_private and not _is_of_a_unit(path)
+        return is_private and not is_of_a_unit(path)
 
     def note_container_process(self, row: Row, *, is_init: bool, shim: ProcessKey | None) -> None:
         """Read a container's process; of its init more than of the others."""
         proc, pid = self._proc, row.pid
-        content = self._cgroups.content(pid)
+        content = self._reads.cgroup(pid)
         path, shape = self._cgroups.parse(content)
         self.processes[pid] = Process(
             key=row.key,
             ppid=row.ppid,
             comm=row.comm.decode(errors="surrogateescape"),
             state=row.state.decode(errors="replace"),
-            uid=detail.uid_of(proc, pid),
-            cmdline=detail.cmdline_of(proc, row),
+            uid=self._reads.uid(pid),
+            cmdline=self._reads.cmdline(row),
             exe=detail.exe_of(proc, row) if is_init else None,
             cgroup=path,
             ns_pids=detail.ns_pids_of(proc, pid) if is_init else (),
-            mount_namespace=detail.namespace_of(proc, pid, "mnt") if is_init else None,
-            pid_namespace=detail.namespace_of(proc, pid, "pid") if is_init else None,
+            mount_namespace=self._reads.namespace(pid, "mnt") if is_init else None,
+            pid_namespace=self._reads.namespace(pid, "pid") if is_init else None,
             container_id=None if shape is None or shape.is_monitor else shape.id,
             shim=shim,
             owner=None if shape is None else shape.owner,
@@ -325,12 +348,12 @@ class Scan:
         exe = detail.exe_of(self._proc, row)
         if exe is not None and not is_daemon_exe(kind, exe):
             return
-        args = detail.arguments_of(self._proc, row)
+        args = self._reads.arguments(row)
         if args is not None:
             is_named = exe is not None or (bool(args) and is_daemon_exe(kind, args[0]))
             if not args or not is_named or not is_daemon_call(kind, args):
                 return
-        uid = detail.uid_of(self._proc, row.pid)
+        uid = self._reads.uid(row.pid)
         nested_in = self._nested_in(row)
         options = options_of(self._views.of(row), kind, args or (), uid or 0)
         if nested_in is None and self._views.is_own(row):
@@ -345,26 +368,23 @@ class Scan:
             process_state=row.state.decode(errors="replace"),
             wchan=detail.wchan_of(self._proc, row),
             nested_in=nested_in,
-            is_verified=exe is not None and self._can_verify(row),
+            is_verified=exe is not None and self._reads.namespace(row.pid, "pid") is not None,
         )
-        if row.pid not in self.processes:
-            self._note_plain(row, cmdline=True)
 
     # The rest
 
-    def _note_plain(self, row: Row, *, cmdline: bool = True) -> None:
+    def _note_plain(self, row: Row) -> None:
         """Read a process that belongs to no container."""
         if row.pid in self.processes:
             return
-        content = self._cgroups.content(row.pid)
-        path, shape = self._cgroups.parse(content)
+        path, shape = self._cgroups.parse(self._reads.cgroup(row.pid))
         self.processes[row.pid] = Process(
             key=row.key,
             ppid=row.ppid,
             comm=row.comm.decode(errors="surrogateescape"),
             state=row.state.decode(errors="replace"),
-            uid=detail.uid_of(self._proc, row.pid),
-            cmdline=detail.cmdline_of(self._proc, row) if cmdline else None,
+            uid=self._reads.uid(row.pid),
+            cmdline=self._reads.cmdline(row),
             cgroup=path,
             container_id=None if shape is None or shape.is_monitor else shape.id,
             owner=None if shape is None else shape.owner,
@@ -377,8 +397,3 @@ class Scan:
                 if parent.pid in self.processes:
                     break
                 self._note_plain(parent)
-
-
-def _is_of_a_unit(path: str | None) -> bool:
-    """Whether a cgroup is that of a service or a session: mounts of their own are common there."""
-    return any(part.endswith((".service", ".scope", ".slice")) for part in (path or "").split("/"))
