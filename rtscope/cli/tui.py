@@ -16,8 +16,22 @@ def run(args: Namespace, argv: Sequence[str]) -> int:
         from rtscope.cli.parser import dispatch
 
         return dispatch(["ps", *argv])
-    from rtscope.cli.reading import effective_of
+    from rtscope.cli.reading import DEMO_PLACE, effective_of, reading_of
     from rtscope.tui import app
 
-    args.effective = effective_of(args)
-    return int(app.run(args.effective.settings, args))
+    effective = effective_of(args)
+    reading = reading_of(args)
+    recording = reading.observations() if reading.place is not None else None
+    return int(
+        app.run(
+            effective.settings,
+            recording=recording,
+            recorded_from=args.from_file,
+            is_demo=reading.place == DEMO_PLACE,
+            is_read_only=effective.is_read_only,
+            log_file=args.log_file,
+            refresh_s=args.interval or effective.refresh_s,
+            theme=effective.theme,
+            keys=effective.keys,
+        )
+    )
