@@ -31,6 +31,12 @@ class Deadlines:
         return Deadlines(**{**scaled, "slow_s": self.slow_s})
 
 
+SETTLED_S = 2.0
+"""What changed this short a time before it was read may have been seen by some sources only."""
+
+SHIM_GOES_S = 0.1
+"""A shim whose container is gone has this long to go, too, before it is called left over."""
+
 REFRESH_S = 2.0
 QUIET_REFRESH_S = 5.0
 QUIET_AFTER_S = 30.0

@@ -4,12 +4,13 @@ import contextlib
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from rtscope.backends.base import Draft, Targets
 from rtscope.backends.registry import backend_of, preload
 from rtscope.config.settings import Settings
 from rtscope.correlate.discover import discover
+from rtscope.correlate.discover_roots import shim_endpoints
 from rtscope.correlate.settle import settled
 from rtscope.errors import RtscopeError
 from rtscope.model.facts import replace
@@ -33,6 +34,12 @@ _REASON_OF = {
 }
 
 Heard = Callable[[Observation], None]
+Answers = queue.SimpleQueue[tuple[int, Observation]]
+
+_AHEAD = -1
+"""The number of what is asked before there is a list to count in."""
+
+_DIRECTORIES = frozenset({"oci", "dockerfs"})
 
 
 def collect(
@@ -49,15 +56,15 @@ def collect(
     end = time.monotonic() + settings.deadlines.verb_s * (1 - RENDER_SHARE)
     host = Host(settings.host_root)
     node = read_node(host)
-    kernel = observe_kernel(host, node)
-    targets = Targets(
-        node=node, host=host, deadlines=settings.deadlines, kernel=kernel, needs=needs
-    )
-    round_ = Round(targets, end, on_observation)
+    targets = Targets(node=node, host=host, deadlines=settings.deadlines, needs=needs)
+    ahead = Ahead(targets)
+    kernel = observe_kernel(host, node, ahead.ask)
+    targets = replace(targets, kernel=kernel)
+    round_ = Round(targets, end, on_observation, ahead)
     if on_observation is not None:
         on_observation(kernel)
     found = _with_specs(round_.ask(discover(kernel, host, settings)), targets, end)
-    return (settled(kernel, found, targets), *found)
+    return settled(kernel, found, targets)
 
 
 def observe_endpoint(endpoint: Endpoint, targets: Targets) -> Observation:
@@ -102,60 +109,86 @@ def _failed(endpoint: Endpoint, targets: Targets, reason: Reason, detail: str) -
     return draft.observation()
 
 
+class Ahead:
+    """The question to the shims, put while the other half of /proc is read.
+
+    They are many and take longest; whether one may be asked, its own state decides.
+    """
+
+    def __init__(self, targets: Targets) -> None:
+        self._targets = targets
+        self.answers: Answers = queue.SimpleQueue()
+        self.is_asked = False
+
+    def ask(self, kernel: Observation) -> None:
+        """Ask all shims of this half-read node; later, where no thread can start."""
+        for endpoint in shim_endpoints(kernel, self._targets.host):
+            _preload(endpoint.kind)
+            targets = replace(self._targets, kernel=kernel)
+            self.is_asked = _start(self.answers, {_AHEAD: endpoint}, targets)
+
+
 class Round:
     """One question to every endpoint, side by side."""
 
-    def __init__(self, targets: Targets, end: float, on_observation: Heard | None) -> None:
+    def __init__(
+        self,
+        targets: Targets,
+        end: float,
+        on_observation: Heard | None,
+        ahead: Ahead | None = None,
+    ) -> None:
         self._targets = targets
         self._end = end
         self._on_observation = on_observation
-        self._answers: queue.SimpleQueue[tuple[int, Observation]] = queue.SimpleQueue()
+        self._has_asked_shims = ahead is not None and ahead.is_asked
+        self._answers: Answers = queue.SimpleQueue() if ahead is None else ahead.answers
 
     def ask(self, endpoints: Sequence[Endpoint]) -> list[Observation]:
         """Observations in the order of the endpoints."""
         got: dict[int, Observation] = {}
-        waiting: list[int] = []
-        unthreaded: list[int] = []
+        waiting: dict[int, int] = {}
+        together: dict[object, dict[int, Endpoint]] = {}
         # What is not dialled, and what needs only files, is quick: daemons first.
         for number in sorted(range(len(endpoints)), key=lambda n: _rank(endpoints[n])):
-            if endpoints[number].skip is not None:
-                got[number] = self._heard(skipped(endpoints[number], self._targets))
-            elif self._preload(endpoints[number]) and self._start(number, endpoints[number]):
-                waiting.append(number)
+            endpoint = endpoints[number]
+            if endpoint.skip is not None:
+                got[number] = self._heard(skipped(endpoint, self._targets))
+            elif endpoint.kind == "shim" and self._has_asked_shims:
+                waiting[_AHEAD] = number
             else:
-                unthreaded.append(number)
+                together.setdefault(self._thread_of(endpoint), {})[number] = endpoint
+        unthreaded: list[int] = []
+        for members in together.values():
+            for endpoint in members.values():
+                _preload(endpoint.kind)
+            if _start(self._answers, members, self._targets):
+                waiting.update((number, number) for number in members)
+            else:
+                unthreaded.extend(members)
         self._in_turn(unthreaded, endpoints, got)
-        self._gather(len(waiting), got)
-        for number in waiting:
+        self._gather(waiting, got)
+        for number in waiting.values():
             if number not in got:
                 limit = self._targets.deadlines.verb_s
                 detail = f"{endpoints[number].address}: not done within {limit:g} s"
                 got[number] = self._heard(silent(endpoints[number], self._targets, detail))
         return [got[number] for number in range(len(endpoints))]
 
+    def _thread_of(self, endpoint: Endpoint) -> object:
+        """Equal for endpoints that one thread reads: directories of a file system that answers.
+
+        Threads that only read files stand in each other's way: one of them at a time can run.
+        """
+        if endpoint.kind in _DIRECTORIES and not self._targets.host.may_block(endpoint.address):
+            with contextlib.suppress(OSError):
+                return self._targets.host.stat(endpoint.address).st_dev
+        return endpoint.source, endpoint.kind, endpoint.address
+
     def _heard(self, observation: Observation) -> Observation:
         if self._on_observation is not None:
             self._on_observation(observation)
         return observation
-
-    def _preload(self, endpoint: Endpoint) -> bool:
-        """Imports its backend here: two threads that import from one package can lock up.
-
-        Source: observed, Python 3.11, `_DeadlockError` of importlib.
-        """
-        with contextlib.suppress(Exception):
-            preload(endpoint.kind)
-        return True
-
-    def _start(self, number: int, endpoint: Endpoint) -> bool:
-        def work() -> None:
-            self._answers.put((number, observe_endpoint(endpoint, self._targets)))
-
-        try:
-            threading.Thread(target=work, daemon=True, name=endpoint.source).start()
-        except RuntimeError:
-            return False
-        return True
 
     def _in_turn(
         self, numbers: Iterable[int], endpoints: Sequence[Endpoint], got: dict[int, Observation]
@@ -171,15 +204,43 @@ class Round:
                 )
                 got[number] = self._heard(observation)
 
-    def _gather(self, count: int, got: dict[int, Observation]) -> None:
-        for _ in range(count):
+    def _gather(self, waiting: Mapping[int, int], got: dict[int, Observation]) -> None:
+        """Take answers until all are there, by the number that they were asked under."""
+        left = set(waiting)
+        while left:
             try:
-                number, observation = self._answers.get(
+                asked_as, observation = self._answers.get(
                     timeout=max(0.0, self._end - time.monotonic())
                 )
             except queue.Empty:
                 return
-            got[number] = self._heard(observation)
+            if asked_as in left:
+                left.discard(asked_as)
+                got[waiting[asked_as]] = self._heard(observation)
+
+
+def _preload(kind: str) -> None:
+    """Imports a backend here: two threads that import from one package can lock up.
+
+    Source: observed, Python 3.11, `_DeadlockError` of importlib.
+    """
+    with contextlib.suppress(Exception):
+        preload(kind)
+
+
+def _start(answers: Answers, members: Mapping[int, Endpoint], targets: Targets) -> bool:
+    """Ask these endpoints in a thread, one after another; False where none can start."""
+
+    def work() -> None:
+        for number, endpoint in members.items():
+            answers.put((number, observe_endpoint(endpoint, targets)))
+
+    name = next(iter(members.values())).source
+    try:
+        threading.Thread(target=work, daemon=True, name=name).start()
+    except RuntimeError:
+        return False
+    return True
 
 
 def _rank(endpoint: Endpoint) -> int:

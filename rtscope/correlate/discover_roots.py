@@ -44,7 +44,7 @@ def root_endpoints(
     yield from _oci(kernel, host, settings, given)
     yield from _data_roots(kernel, host, settings, given)
     yield from _graph_roots(kernel, host, settings, given)
-    yield from _shims(kernel, host)
+    yield from shim_endpoints(kernel, host)
     yield from _kubelet(kernel, host, settings, given)
 
 
@@ -332,7 +332,7 @@ def _homes(kernel: Observation, host: Host) -> Iterator[str]:
             yield home
 
 
-def _shims(kernel: Observation, host: Host) -> Iterator[Endpoint]:
+def shim_endpoints(kernel: Observation, host: Host) -> Iterator[Endpoint]:
     """One endpoint for all shims of the node, wherever their containerds keep the bundles."""
     found_by = []
     live = [s for s in kernel.shims if s.nested_in is None and not s.kind.startswith("conmon")]

@@ -10,6 +10,10 @@ from rtscope.model.state import Engine, Layer
 CRI_ANNOTATION = "annotation.io.kubernetes.cri."
 _POD_LABEL = "io.kubernetes.pod.name"
 _CRI_LABEL = "io.cri-containerd.kind"
+_CRIO_ANNOTATION = "io.kubernetes.cri-o."
+_STORE = "/overlay-containers/"
+"""In the path of every bundle of podman and CRI-O. Source: containers/storage."""
+
 _RANKS = {"cri": 0, "docker": 1, "podman": 1, "dockerfs": 2, "podmanfs": 2}
 _ENGINE_OF_KIND = {
     "docker": Engine.DOCKER,
@@ -89,6 +93,7 @@ def _inferred(
     namespaces = {bundle.ref.namespace for _, bundle in group.bundles}
     namespaces |= {shim.namespace for _, shim in group.shims if shim.namespace}
     namespaces |= {r.ref.namespace for r in records if r.layer is Layer.CONTAINER}
+    namespaces |= {state.ref.namespace for _, state in group.oci if state.ref.namespace}
     if "moby" in namespaces:
         return Engine.DOCKER
     if any(_CRI_LABEL in record.labels for record in records):
@@ -97,6 +102,11 @@ def _inferred(
         return Engine.CRI
     if namespaces or group.tasks:
         return Engine.CONTAINERD
+    for _, state in group.oci:
+        if any(key.startswith(_CRIO_ANNOTATION) for key in state.annotations):
+            return Engine.CRI
+        if _STORE in (state.bundle_dir or ""):
+            return Engine.PODMAN
     if group.oci:
         return Engine.OCI
     return _ENGINE_OF_OWNER.get(owner or "", Engine.UNKNOWN)
@@ -112,7 +122,10 @@ def kind_of(group: Group, engine: Engine, owner: str | None) -> Kind:
     if kinds & {"docker", "dockerfs"}:
         return Kind.CRI_DOCKER
     is_monitored = any(shim.kind in MONITORS for _, shim in group.shims)
-    if is_monitored or kinds & {"podman", "podmanfs"} or owner == "crio":
+    is_crio = any(
+        key.startswith(_CRIO_ANNOTATION) for _, state in group.oci for key in state.annotations
+    )
+    if is_crio or is_monitored or kinds & {"podman", "podmanfs"} or owner == "crio":
         return Kind.CRIO
     on_containerd = group.bundles or group.tasks or "containerd" in kinds
     namespaces = {sandbox.ref.namespace for _, sandbox in group.sandboxes}

@@ -250,10 +250,18 @@ class Row:
         return found if isinstance(found, datetime) else None
 
     def init_started_at(self) -> datetime | None:
-        """When the live init was forked. Source: proc_pid_stat(5), field 22."""
-        if self.init is None or self._node.btime is None or not self._node.clk_tck:
+        """When the live init was forked."""
+        return None if self.init is None else self._started(self.init.key)
+
+    def shim_started_at(self) -> datetime | None:
+        """When the shim was; it may serve the containers of a pod one after another."""
+        return None if self.shim is None else self._started(self.shim.key)
+
+    def _started(self, key: ProcessKey) -> datetime | None:
+        """Source: proc_pid_stat(5), field 22."""
+        if self._node.btime is None or not self._node.clk_tck:
             return None
-        seconds = self._node.btime + self.init.key.start / self._node.clk_tck
+        seconds = self._node.btime + key.start / self._node.clk_tck
         return _EPOCH + timedelta(seconds=round(seconds, 2))
 
     def _started_at(self) -> datetime | None:

@@ -1,16 +1,19 @@
-"""What the kernel showed, brought up to the answers that came after it.
+"""What was read first, brought up to the answers that came after it.
 
 /proc is read first, the daemons are asked next, and a busy node does not wait: by the time a daemon
-answers, a container may have ended or started. What its answer makes doubtful is looked up again,
-one process at a time; on a node where nothing moves that is no process at all.
+answers, a container may have ended or started. What no daemon knows, or one calls stopped, is
+looked up again, one process and one directory at a time; on a node where nothing moves that is
+nothing at all.
 """
 
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Collection, Iterator, Sequence
 
 from rtscope.backends.base import Targets
+from rtscope.config.deadlines import SETTLED_S, SHIM_GOES_S
 from rtscope.model.facts import replace
 from rtscope.model.observation import Observation
-from rtscope.model.records import Process, Shim
+from rtscope.model.records import Bundle, OciState, Process, Shim
 from rtscope.model.refs import ProcessKey
 from rtscope.model.state import State
 from rtscope.procfs.host import Host
@@ -18,64 +21,126 @@ from rtscope.procfs.scan import read_process
 from rtscope.procfs.table import read_row
 
 MAX_LATE = 256
-"""So many new inits are looked up; a node that starts more in a second is not read by chance."""
+"""So many new inits are looked up; a node that starts more in a second has other troubles."""
+
+_POLL_S = 0.01
+_WITH_DIRECTORY = frozenset({"runc", "crun", "youki"})
+"""Runtimes that keep a directory ROOT/ID for each container."""
 
 
-def settled(kernel: Observation, found: Sequence[Observation], targets: Targets) -> Observation:
-    """The kernel's observation without what has ended, and with the inits that have started."""
+def settled(
+    kernel: Observation, found: Sequence[Observation], targets: Targets
+) -> tuple[Observation, ...]:
+    """The kernel's observation and the others, without what has ended meanwhile.
+
+    The inits that records name and that were not there yet are added to the kernel's.
+    """
     if any(gap.missing == "processes" for gap in kernel.gaps):
         # Pids that a daemon of the node names mean others in this pid namespace.
-        return kernel
+        return (kernel, *found)
     local = [o for o in found if not o.endpoint.is_remote and o.endpoint.nested_in is None]
-    gone = _gone(kernel, local, targets.host)
+    doubt = _Doubt(local)
+    gone = _gone(kernel, doubt, targets.host)
     late = tuple(_late(kernel, local, targets.host))
-    if not gone and not late:
-        return kernel
-    return replace(
-        kernel,
-        processes=(*(p for p in kernel.processes if p.key not in gone), *late),
-        shims=tuple(shim for shim in kernel.shims if shim.key not in gone),
-    )
+    if gone or late:
+        kernel = replace(
+            kernel,
+            processes=(*(p for p in kernel.processes if p.key not in gone), *late),
+            shims=tuple(shim for shim in kernel.shims if shim.key not in gone),
+        )
+    served = {shim.bundle_dir for shim in kernel.shims}
+    bundles = [bundle for one in local for bundle in one.bundles]
+    lost = {b.path for b in bundles if _is_passing(b, served, doubt, targets.host)}
+    still = {id(one): _without(one, lost, doubt, targets.host) for one in local}
+    return (kernel, *(still.get(id(one), one) for one in found))
 
 
-def _gone(kernel: Observation, found: Sequence[Observation], host: Host) -> set[ProcessKey]:
-    """Processes that were there, of containers that nobody knows or that are said to be over."""
-    known, over = _ids(found)
-    doubtful: list[Process | Shim] = [
-        shim
-        for shim in kernel.shims
-        if shim.nested_in is None and (shim.id not in known or shim.id in over)
+class _Doubt:
+    """Which ids are worth a second look. An id alone decides nothing else here."""
+
+    def __init__(self, found: Sequence[Observation]) -> None:
+        self._known: set[str] = set()
+        self._over: set[str] = set()
+        for observation in found:
+            self._known |= {sandbox.ref.id for sandbox in observation.sandboxes}
+            self._known |= {record.ref.id for record in observation.containers}
+            for records in (observation.containers, observation.tasks, observation.oci_states):
+                self._over |= {r.ref.id for r in records if r.state is State.STOPPED}
+
+    def of(self, identifier: str | None) -> bool:
+        """Whether no engine knows it, or somebody says that it is over."""
+        return identifier not in self._known or identifier in self._over
+
+    def is_unknown(self, identifier: str | None) -> bool:
+        """Whether no engine knows it."""
+        return identifier not in self._known
+
+
+def _gone(kernel: Observation, doubt: _Doubt, host: Host) -> set[ProcessKey]:
+    """Processes that were there when /proc was read and are no more."""
+    shims = [s for s in kernel.shims if s.nested_in is None and doubt.of(s.id)]
+    held = {shim.key for shim in shims}
+    processes: list[Process | Shim] = [
+        process
+        for process in kernel.processes
+        if (process.container_id is not None and doubt.of(process.container_id))
+        or process.shim in held
     ]
-    held = {shim.key for shim in doubtful}
-    for process in kernel.processes:
-        name = process.container_id
-        is_named = name is not None and (name not in known or name in over)
-        if is_named or process.shim in held:
-            doubtful.append(process)
-    return {one.key for one in doubtful if not _is_there(one.key, host)}
+    gone = {one.key for one in processes if not _is_there(one.key, host)}
+    # A shim outlives its last container by the time that its clean-up takes.
+    parents = {process.shim for process in kernel.processes if process.key not in gone}
+    idle = [s for s in shims if s.key not in parents and doubt.is_unknown(s.id)]
+    end = time.monotonic() + SHIM_GOES_S
+    while any(_lingers(shim, host) for shim in idle) and time.monotonic() < end:
+        time.sleep(_POLL_S)
+    return gone | {shim.key for shim in shims if not _is_there(shim.key, host)}
 
 
-def _ids(found: Sequence[Observation]) -> tuple[set[str | None], set[str]]:
-    """Ids that a record has, and those of them that some record calls stopped.
-
-    Only which processes are looked up again depends on them: an id alone decides nothing.
-    """
-    known: set[str | None] = set()
-    over: set[str] = set()
-    for observation in found:
-        known |= {bundle.ref.id for bundle in observation.bundles}
-        known |= {sandbox.ref.id for sandbox in observation.sandboxes}
-        for records in (observation.containers, observation.tasks, observation.oci_states):
-            for record in records:
-                known.add(record.ref.id)
-                if record.state is State.STOPPED:
-                    over.add(record.ref.id)
-    return known, over
+def _lingers(shim: Shim, host: Host) -> bool:
+    """Whether it, or the bundle that it removes last, is still there."""
+    if _is_there(shim.key, host):
+        return True
+    return shim.bundle_dir is not None and host.exists(shim.bundle_dir)
 
 
 def _is_there(key: ProcessKey, host: Host) -> bool:
     row = read_row(host.proc, key.pid)
     return row is not None and row.key == key
+
+
+def _is_passing(bundle: Bundle, served: Collection[str | None], doubt: _Doubt, host: Host) -> bool:
+    """Whether a bundle that no engine knows went away, or came after the engines were asked."""
+    if not doubt.is_unknown(bundle.ref.id):
+        return False
+    try:
+        status = host.stat(bundle.path)
+    except OSError:
+        return not host.exists(bundle.path)
+    age_s = time.time() - max(status.st_mtime, status.st_ctime)
+    return bundle.path not in served and 0 <= age_s < SETTLED_S
+
+
+def _without(
+    observation: Observation, lost: Collection[str], doubt: _Doubt, host: Host
+) -> Observation:
+    """The observation without bundles, tasks and OCI states of what was only passing."""
+    bundles = tuple(b for b in observation.bundles if b.path not in lost)
+    tasks = tuple(t for t in observation.tasks if t.bundle_dir not in lost)
+    states = tuple(
+        state
+        for state in observation.oci_states
+        if not doubt.is_unknown(state.ref.id)
+        or (state.bundle_dir not in lost and _is_stored(state, observation, host))
+    )
+    if len(bundles) == len(observation.bundles) and len(states) == len(observation.oci_states):
+        return observation
+    return replace(observation, bundles=bundles, oci_states=states, tasks=tasks)
+
+
+def _is_stored(state: OciState, observation: Observation, host: Host) -> bool:
+    if state.oci_runtime not in _WITH_DIRECTORY:
+        return True
+    return host.exists(f"{observation.endpoint.address}/{state.ref.id}")
 
 
 def _late(kernel: Observation, found: Sequence[Observation], host: Host) -> Iterator[Process]:

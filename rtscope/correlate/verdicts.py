@@ -7,6 +7,7 @@ look like a disagreement: of a container in motion nothing is called a problem.
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
+from rtscope.config.deadlines import SETTLED_S
 from rtscope.correlate.asked import Answers
 from rtscope.correlate.claims import claims_of
 from rtscope.correlate.expect import Expectation, Kind, conflict, expected, view_of
@@ -22,14 +23,11 @@ _STATELESS = frozenset({Layer.SHIM, Layer.SANDBOX, Layer.CONTAINER, Layer.KUBELE
 
 _RECORDED = frozenset(Layer) - {Layer.PROCESS, Layer.CGROUP}
 
-SLACK = timedelta(seconds=2)
-"""A change this long before the first source was read may still have been on its way up."""
-
 
 def settled_before(observations: Iterable[Observation]) -> datetime | None:
     """What changed after this instant may have been seen by one source and not by another."""
     read = [o.taken_at for o in observations if o.endpoint.state in ANSWERED]
-    return min(read) - SLACK if read else None
+    return min(read) - timedelta(seconds=SETTLED_S) if read else None
 
 
 def views_of(row: Row, answers: Answers, settled_at: datetime | None) -> dict[Layer, LayerView]:
@@ -46,7 +44,7 @@ def views_of(row: Row, answers: Answers, settled_at: datetime | None) -> dict[La
         if said and layer not in _STATELESS and row.kind is not Kind.REMOTE:
             clash = conflict(said, row.state, pid)
         view = view_of(layer, said, expectation, unknown, clash)
-        views[layer] = _softened(layer, view) if is_moving else view
+        views[layer] = _softened(view) if is_moving else view
     return views
 
 
@@ -80,11 +78,11 @@ def _unknown(row: Row, answers: Answers) -> dict[Layer, str]:
     return unknown
 
 
-def _softened(layer: Layer, view: LayerView) -> LayerView:
+def _softened(view: LayerView) -> LayerView:
     """What one source may say while another has not heard of it yet."""
     if view.verdict is Verdict.DIFFERS:
         return replace(view, verdict=Verdict.OK, why=None)
-    if view.verdict is Verdict.MISSING and layer is not Layer.ENGINE:
+    if view.verdict is Verdict.MISSING:
         return replace(view, verdict=Verdict.NOT_EXPECTED, why=None)
     return view
 
@@ -104,7 +102,5 @@ def _is_moving(
         for instant in (claim.created_at, claim.started_at, claim.finished_at)
         if instant is not None
     ]
-    started = row.init_started_at()
-    if started is not None:
-        instants.append(started)
+    instants += [instant for instant in (row.init_started_at(), row.shim_started_at()) if instant]
     return any(settled_at <= instant for instant in instants)
