@@ -59,6 +59,8 @@ class Host:
         self._mounts: dict[str, tuple[float, tuple[Mount, ...], bool]] = {}
         self._silent: dict[tuple[str, str], float] = {}
         self._kept: dict[str, int] = {}
+        self._ours: dict[str, bool] = {"/": True}
+        self._ours_since = time.monotonic()
         self._lock = threading.Lock()
 
     def path(self, path: str) -> str:
@@ -80,7 +82,9 @@ class Host:
         """
         if self.may_block(path):
             return self._isolated("read", path, limit)
-        fd = self._open_regular(path)
+        fd = self._open_among_ours(path)
+        if fd is None:
+            fd = self._open_regular(path)
         try:
             data = os.read(fd, limit)
             if len(data) == limit or not data:
@@ -307,6 +311,35 @@ class Host:
         finally:
             os.close(root)
 
+    def _open_among_ours(self, path: str) -> int | None:
+        """The same as `_open_regular`, in fewer steps: where nobody else can exchange the file.
+
+        None for everything that is not a plain file in such a directory.
+        """
+        if self._prefix or path.startswith("/proc/") or not self._is_ours(os.path.dirname(path)):
+            return None
+        try:
+            status = os.lstat(path)
+            if not stat.S_ISREG(status.st_mode) or status.st_uid not in (0, os.geteuid()):
+                return None
+            return os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except OSError:
+            return None
+
+    def _is_ours(self, directory: str) -> bool:
+        """Whether a directory, and all above it, may only be changed by root or by the reader.
+
+        What lies in a sticky one is exchanged by its owner alone. Source: inode(7), S_ISVTX.
+        """
+        if time.monotonic() - self._ours_since > _MOUNTS_TTL_S:
+            self._ours, self._ours_since = {"/": True}, time.monotonic()
+        known = self._ours.get(directory)
+        if known is None:
+            known = directory.startswith("/") and self._is_ours(os.path.dirname(directory))
+            known = known and _is_closed(directory)
+            self._ours[directory] = known
+        return known
+
     def _open_regular(self, path: str) -> int:
         """A readable descriptor of a regular file; opening anything else could have an effect."""
         look = self._open(path, os.O_PATH)
@@ -327,6 +360,17 @@ class Host:
 def _is_of_proc(path: str) -> bool:
     """Whether the path stays in procfs itself."""
     return path.startswith("/proc/") and _INSIDE.match(path) is None
+
+
+def _is_closed(directory: str) -> bool:
+    """A real directory of root's or of the reader's, in which others exchange nothing."""
+    try:
+        status = os.lstat(directory)
+    except OSError:
+        return False
+    is_shared = status.st_mode & 0o022 and not status.st_mode & stat.S_ISVTX
+    is_mine = status.st_uid in (0, os.geteuid())
+    return stat.S_ISDIR(status.st_mode) and is_mine and not is_shared
 
 
 def _read_mounts(source: str, strip: str) -> tuple[Mount, ...]:

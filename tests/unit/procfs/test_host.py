@@ -249,3 +249,19 @@ def test_host_can_be_used_by_many_threads(tree: Tree) -> None:
     for thread in threads:
         thread.join()
     assert answers == [b"content"] * 8
+
+
+@pytest.mark.parametrize("mode", [0o755, 0o777, 0o1777])
+def test_a_directory_that_others_may_write_to_is_read_all_the_same(
+    tmp_path: Path, mode: int
+) -> None:
+    (tmp_path / "state.json").write_bytes(b"{}")
+    (tmp_path / "link").symlink_to("state.json")
+    tmp_path.chmod(mode)
+    host = Host()
+    assert host.read(str(tmp_path / "state.json")) == b"{}"
+    assert host.read(str(tmp_path / "link")) == b"{}"
+    with pytest.raises(FileNotFoundError):
+        host.read(str(tmp_path / "absent"))
+    with pytest.raises(OSError, match="not a regular file"):
+        host.read(str(tmp_path))
