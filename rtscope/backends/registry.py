@@ -30,7 +30,7 @@ _LATE = {
     "podman": ("rtscope.backends.channel.http",),
     "containerd": ("rtscope.backends.channel.lean", "rtscope.backends.containerd.convert"),
     "cri": ("rtscope.backends.channel.lean", "rtscope.backends.cri.convert"),
-    "shim": ("rtscope.backends.shim.convert",),
+    "shim": ("rtscope.backends.shim.convert", "rtscope._pb.ttrpc_pb2"),
 }
 """What a backend imports at its first question."""
 

@@ -24,7 +24,10 @@ class ShimIndex:
         self._by_ref = {ref: shim for shim in shims if (ref := _ref_of(shim, states)) is not None}
         self._parent_of: Mapping[int, ProcessKey] = {}
         if kernel is not None:
-            self._parent_of = {p.key.pid: p.shim for p in kernel.processes if p.shim is not None}
+            # Processes may not have been read yet.
+            self._parent_of = {child: shim.key for shim in shims for child in shim.children} | {
+                p.key.pid: p.shim for p in kernel.processes if p.shim is not None
+            }
 
     def pair(self, bundles: Iterable[Bundle]) -> list[tuple[Bundle, Shim | None]]:
         """Each bundle, completed by what its shim tells, and its shim.
