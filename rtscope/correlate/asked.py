@@ -41,13 +41,16 @@ class Answers:
 
     def __init__(self, observations: Sequence[Observation], why_unread: str | None) -> None:
         self._endpoints: dict[str, list[Endpoint]] = defaultdict(list)
+        self._inside: dict[tuple[int, str], list[Endpoint]] = defaultdict(list)
         self._gaps: dict[str, list[Gap]] = defaultdict(list)
         self._addresses = Addresses(observations)
         self._why_unread = why_unread
         self._known: dict[tuple[str, frozenset[str]], str | None] = {}
         for observation in observations:
             endpoint = observation.endpoint
-            if not endpoint.is_remote and endpoint.nested_in is None:
+            if endpoint.nested_in is not None:
+                self._inside[endpoint.nested_in, observation.kind].append(endpoint)
+            elif not endpoint.is_remote:
                 self._endpoints[observation.kind].append(endpoint)
             for gap in observation.gaps:
                 if gap.subject != "daemon":
@@ -99,6 +102,8 @@ class Answers:
         """Layer -> why it could not be asked."""
         if group.is_remote:
             return {}
+        if group.nested_in is not None:
+            return self._unknown_inside(group.nested_in, kind)
         stores = frozenset(states)
         unknown: dict[Layer, str | None] = {}
         source = _SOURCE_OF.get(kind)
@@ -118,6 +123,22 @@ class Answers:
             for layer in (Layer.PROCESS, Layer.CGROUP, Layer.SHIM):
                 unknown.setdefault(layer, self._why_unread)
         return {layer: why for layer, why in unknown.items() if why is not None}
+
+    def _unknown_inside(self, pid: int, kind: Kind) -> dict[Layer, str]:
+        """Of an engine in a container: it is asked by `--nested` only, and its shims never are."""
+        why = f"the engine in the container of pid {pid} was not asked: --nested asks it"
+        unknown = {Layer.TASK: "shims of an engine in a container are not asked"}
+        source = _SOURCE_OF.get(kind, "containerd")
+        if not self._has_answered(pid, source):
+            unknown |= dict.fromkeys((Layer.ENGINE, Layer.SANDBOX), why)
+        if not self._has_answered(pid, "containerd"):
+            unknown[Layer.CONTAINER] = why
+        if not self._has_answered(pid, "oci"):
+            unknown[Layer.OCI] = f"no OCI root in the container of pid {pid} was read"
+        return unknown
+
+    def _has_answered(self, pid: int, kind: str) -> bool:
+        return any(endpoint.state in ANSWERED for endpoint in self._inside.get((pid, kind), ()))
 
     def _why_no_oci(self, group: Group) -> str | None:
         if group.oci:

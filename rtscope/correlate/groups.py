@@ -8,7 +8,7 @@ engine or of a store that root does not own lives in a key space of its own.
 
 import os
 from collections import defaultdict
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Hashable, Iterable, Iterator, Mapping, Sequence
 
 from rtscope.model.observation import Endpoint, Observation
 from rtscope.model.records import (
@@ -92,6 +92,14 @@ class Group:
         return found | {Layer.ENGINE} if self.sandboxes else found
 
     @property
+    def nested_in(self) -> int | None:
+        """Pid of the init of the container whose engine keeps it; None on the host."""
+        if not self.items or self.is_remote:
+            return None
+        found = self.items[0].space[0]
+        return found if isinstance(found, int) else None
+
+    @property
     def is_remote(self) -> bool:
         """Whether it lives on another node: nothing of this one may be said of it."""
         return any(item.space[0] == _REMOTE for item in self.items)
@@ -141,7 +149,18 @@ def group(observations: Sequence[Observation], processes: Mapping[int, Process])
         for key in _keys(item, addresses, processes):
             union.join(index, first_with.setdefault(key, index))
     groups = [Group([items[i] for i in members]) for members in union.sets()]
-    return _by_cgroup_leaf(groups, processes)
+    parents = {process.ppid for process in processes.values()}
+    return [one for one in _by_cgroup_leaf(groups, processes) if not _is_hollow(one, parents)]
+
+
+def _is_hollow(group: Group, parents: Container[int]) -> bool:
+    """Only the word of a process in a container, named like a monitor, that parents nothing."""
+    return all(
+        isinstance(item.record, Shim)
+        and item.record.nested_in is not None
+        and item.record.key.pid not in parents
+        for item in group.items
+    )
 
 
 class _Union:
@@ -227,6 +246,9 @@ def _keys(item: Item, addresses: Addresses, processes: Mapping[int, Process]) ->
     if directory:
         yield (space, "bundle", _canonical(directory))
     if isinstance(record, OciState):
+        place = state_dir_of(directory)
+        if place is not None:
+            yield (space, Ref(origin=place[0], namespace=place[1], id=place[2]))
         yield from _init_keys(space, record, processes)
     elif isinstance(record, ContainerRecord | Sandbox):
         yield from _engine_keys(item, record, addresses)
