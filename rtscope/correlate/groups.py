@@ -154,10 +154,10 @@ def group(observations: Sequence[Observation], processes: Mapping[int, Process])
 
 
 def _is_hollow(group: Group, parents: Container[int]) -> bool:
-    """Only the word of a process in a container, named like a monitor, that parents nothing."""
+    """Only the word of a monitor that root's engines did not start and that parents nothing."""
     return all(
         isinstance(item.record, Shim)
-        and item.record.nested_in is not None
+        and (item.record.nested_in is not None or bool(item.record.uid))
         and item.record.key.pid not in parents
         for item in group.items
     )

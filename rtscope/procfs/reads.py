@@ -1,5 +1,7 @@
 """What one scan asks of the same process more than once, read once."""
 
+import os
+
 from rtscope.procfs import detail
 from rtscope.procfs.files import slurp
 from rtscope.procfs.host import Host
@@ -40,6 +42,22 @@ class Reads:
         if key not in self._namespaces:
             self._namespaces[key] = detail.namespace_of(self._proc, pid, kind)
         return self._namespaces[key]
+
+    def first_namespace(self, kind: str) -> int | None:
+        """The node's own namespace: pid 1's, or ours where its may not be seen and is the same."""
+        first = self.namespace(1, kind)
+        return first if first is not None else self.namespace(os.getpid(), kind)
+
+    def is_pretending(self, pid: int) -> bool:
+        """Whether a user runs it in the node's user namespace, where no engine works for users.
+
+        A rootless engine, its shims and its monitors live in a user namespace of their own.
+        Source: podman(1), "Rootless mode"; rootlesskit(1).
+        """
+        if not self.uid(pid):
+            return False
+        own = self.namespace(pid, "user")
+        return own is not None and own == self.first_namespace("user")
 
     def arguments(self, row: Row) -> tuple[str, ...] | None:
         """Arguments of a daemon or a monitor, to their end."""

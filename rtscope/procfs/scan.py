@@ -6,7 +6,6 @@ or a monitor has, of what descends from a monitor, and, to find containers that 
 pid 1's children: an OCI runtime makes the init of a container a session leader.
 """
 
-import os
 import time
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
@@ -147,8 +146,8 @@ class Scan:
         self._loners = survey.loners
         self._reads = Reads(host)
         self._cgroups = CgroupReader(host, _DEFAULT_NAMESPACES)
-        self._pid_namespace = self._first_namespace("pid")
-        self._mount_namespace = self._first_namespace("mnt")
+        self._pid_namespace = self._reads.first_namespace("pid")
+        self._mount_namespace = self._reads.first_namespace("mnt")
         self._views = Views(host, self._mount_namespace)
         self.shims: dict[int, Shim] = {}
         self.daemons: dict[int, Daemon] = {}
@@ -171,11 +170,6 @@ class Scan:
             if row.pid in self.daemons or row.comm in _RUNTIMES:
                 self._note_plain(row)
         self._note_ancestors()
-
-    def _first_namespace(self, kind: str) -> int | None:
-        """The node's own namespace: pid 1's, or ours where its may not be seen and is the same."""
-        first = self._reads.namespace(1, kind)
-        return first if first is not None else self._reads.namespace(os.getpid(), kind)
 
     def _use_namespaces(self) -> None:
         """Tell the cgroup reader which containerd namespaces there are."""
@@ -205,7 +199,7 @@ class Scan:
             return None
         else:
             said = monitor_from_args(args, exe, cwd)
-        if said is None:
+        if said is None or self._reads.is_pretending(row.pid):
             return None
         nested_in = self._nested_in(row)
         bundle_dir = said.bundle_dir
@@ -353,6 +347,8 @@ class Scan:
             is_named = exe is not None or (bool(args) and is_daemon_exe(kind, args[0]))
             if not args or not is_named or not is_daemon_call(kind, args):
                 return
+        if self._reads.is_pretending(row.pid):
+            return
         uid = self._reads.uid(row.pid)
         nested_in = self._nested_in(row)
         options = options_of(self._views.of(row), kind, args or (), uid or 0)
