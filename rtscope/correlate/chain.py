@@ -21,7 +21,12 @@ _DAEMON_NAMES = {
 _FORMER = {"dockerfs": "docker", "podmanfs": "podman"}
 _NOT_DAEMONS = frozenset({"oci", "shim", "dockerfs", "podmanfs", "kubelet"})
 _COMMAND_CHARS = 200
-OWNERS = {"lxc": "LXC", "nspawn": "systemd-nspawn", "buildkit": "BuildKit", "libvirt": "libvirt"}
+OWNERS = {
+    "lxc": "LXC",
+    "nspawn": "systemd-nspawn",
+    "buildkit": "BuildKit",
+    "libvirt-lxc": "libvirt",
+}
 
 
 def tree(inventory: Inventory) -> tuple[TreeNode, ...]:

@@ -19,6 +19,8 @@ def claims_of(row: Row) -> dict[Layer, tuple[Claim, ...]]:
         found[Layer(record.layer)].append(_of_record(item.source, record))
     for source, sandbox in row.sandboxes():
         found[Layer.SANDBOX].append(_of_sandbox(source, sandbox))
+    for source, _ in row.kubelet_pods():
+        found[Layer.KUBELET].append(Claim(source=source))
     for item, task in row.group.tasks:
         found[Layer.TASK].append(_of_task(item.source, task))
     for item, state in row.group.oci:

@@ -15,7 +15,7 @@ WAITING_INITS = ("runc:[", "youki:[", "crun:[")
 DEAD_LETTERS = frozenset("ZXx")
 """Source: proc_pid_stat(5), field 3. What waits to be reaped runs no more."""
 
-FOREIGN_OWNERS = frozenset({"lxc", "nspawn", "buildkit", "libvirt"})
+FOREIGN_OWNERS = frozenset({"lxc", "nspawn", "buildkit", "libvirt-lxc"})
 """Owners of cgroups whose processes are recognised but are no container of an engine."""
 
 
@@ -84,7 +84,7 @@ class Kernel:
         shims = {shim.key for _, shim in group.shims}
         shims |= {task.shim for _, task in group.tasks if task.shim is not None}
         if process.shim is not None:
-            return process.shim in shims or not shims
+            return process.shim in shims or self._serves(process.shim, group)
         paths = {state.cgroup_path for _, state in group.oci if state.cgroup_path}
         return any(
             process.cgroup is not None and path.rstrip("/").endswith(process.cgroup.rstrip("/"))
@@ -93,6 +93,14 @@ class Kernel:
             # The backend compared its age with the file's.
             state.pid == process.key.pid and state.state is not State.STOPPED
             for _, state in group.oci
+        )
+
+    def _serves(self, key: ProcessKey, group: Group) -> bool:
+        """Whether it is the shim of a pod: another container's, of the same containerd."""
+        shim = self.shims.get(key)
+        place = None if shim is None else state_dir_of(shim.bundle_dir)
+        return place is not None and any(
+            (bundle.ref.origin, bundle.ref.namespace) == place[:2] for _, bundle in group.bundles
         )
 
     def _child_of_monitor(self, group: Group) -> Process | None:

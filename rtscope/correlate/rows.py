@@ -11,9 +11,10 @@ from rtscope.correlate.groups import MONITORS, SANDBOXED, Group, state_dir_of
 from rtscope.correlate.kernel import Kernel, is_waiting
 from rtscope.model.inventory import Container, LayerView
 from rtscope.model.observation import Endpoint, Node
-from rtscope.model.records import Pod, Process, Sandbox, Shim
+from rtscope.model.records import KubeletPod, Pod, Process, Sandbox, Shim
 from rtscope.model.refs import ProcessKey, Ref
 from rtscope.model.state import Layer, State
+from rtscope.procfs.cgroups import parse_path
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 STRAYS_ORIGIN = "/proc"
@@ -148,7 +149,7 @@ class Row:
             namespace=self.namespace(),
             endpoint=endpoint.address if endpoint is not None else None,
             refs=self.refs,
-            image_ref=self.first("image_ref") or self.spec.get(f"{CRI_ANNOTATION}image-name"),
+            image_ref=self._image_ref(),
             image_id=self.first("image_id"),
             command=self.first("command") or self.spec.get("args"),
             state=self.state,
@@ -183,6 +184,14 @@ class Row:
             processes=self.processes,
             layers=views,
             problem=problem,
+        )
+
+    def _image_ref(self) -> str | None:
+        """As it was asked for; a CRI may have nothing but the image's digest."""
+        named = [record.image_ref for record in self.records if record.image_ref]
+        named += filter(None, (self.spec.get(f"{CRI_ANNOTATION}image-name"),))
+        return next((name for name in named if not name.startswith("sha256:")), None) or next(
+            iter(named), None
         )
 
     @cached_property
@@ -316,13 +325,19 @@ class Row:
             return _pod_of(sandbox)
         name = self.spec.get(f"{CRI_ANNOTATION}sandbox-name")
         if name is None:
-            return None
+            return None if self.group.is_remote else self._pods.pod_of_cgroup(self.init)
         return Pod(
             name=name,
             namespace=self.spec.get(f"{CRI_ANNOTATION}sandbox-namespace"),
             uid=self.spec.get(f"{CRI_ANNOTATION}sandbox-uid"),
             sandbox_id=self.spec.get(f"{CRI_ANNOTATION}sandbox-id"),
         )
+
+    def kubelet_pods(self) -> Iterator[tuple[str, KubeletPod]]:
+        """Directories that the kubelet keeps for its pod."""
+        pod = self.pod()
+        if pod is not None and not self.group.is_remote and self._nested_in() is None:
+            yield from self._pods.of_uid(pod.uid)
 
     def sandboxes(self) -> Iterator[tuple[str, Sandbox]]:
         """Its own sandbox, where it is a pause container; else its pod's."""
@@ -336,9 +351,14 @@ class Row:
 
 
 class Sandboxes:
-    """The node's CRI sandboxes by id."""
+    """The node's CRI sandboxes by id, and the kubelet's pods by uid."""
 
-    def __init__(self, groups: Sequence[Group]) -> None:
+    def __init__(
+        self, groups: Sequence[Group], kubelets: Sequence[tuple[str, KubeletPod]] = ()
+    ) -> None:
+        self._by_uid: dict[str, list[tuple[str, KubeletPod]]] = {}
+        for source, pod in kubelets:
+            self._by_uid.setdefault(pod.uid, []).append((source, pod))
         self._by_id: dict[str, list[tuple[str, Sandbox]]] = {}
         for group in groups:
             for item, sandbox in group.sandboxes:
@@ -347,6 +367,20 @@ class Sandboxes:
     def of(self, sandbox_id: str) -> list[tuple[str, Sandbox]]:
         """(source, sandbox) of every record of it."""
         return self._by_id.get(sandbox_id, [])
+
+    def of_uid(self, uid: str | None) -> list[tuple[str, KubeletPod]]:
+        """(source, pod directory) of the pod with this uid."""
+        return self._by_uid.get(uid or "", [])
+
+    def pod_of_cgroup(self, init: Process | None) -> Pod | None:
+        """The pod whose cgroup an init is in, by the kubelet's words."""
+        path = "" if init is None else init.cgroup or ""
+        shape = parse_path(path) if "kubepods" in path else None
+        if shape is None or shape.pod_uid is None:
+            return None
+        for _, pod in self.of_uid(shape.pod_uid):
+            return Pod(name=pod.name, namespace=pod.namespace, uid=pod.uid)
+        return Pod(uid=shape.pod_uid)
 
 
 def _pod_of(sandbox: Sandbox) -> Pod:
