@@ -71,7 +71,7 @@ def _unknown(row: Row, answers: Answers) -> dict[Layer, str]:
     unknown = answers.unknown_layers(row.group, row.kind, row.shim, row.state_dirs())
     if not row.group.items and row.is_read_by_user:
         # Another user's container: its records may well be where only root can look.
-        unknown = {**dict.fromkeys(_RECORDED, "only root can read its records"), **unknown}
+        unknown = {**unknown, **dict.fromkeys(_RECORDED, "only root can read its records")}
     if row.init is None and row.state is State.RUNNING and not row.is_sandboxed:
         late = "it was not there yet when /proc was read"
         unknown = {**dict.fromkeys((Layer.PROCESS, Layer.CGROUP), late), **unknown}
