@@ -48,12 +48,26 @@ class Item:
 
 
 class Group:
-    """The records of one container, by kind."""
+    """The records of one container, by kind.
 
-    __slots__ = ("bundles", "containers", "items", "oci", "sandboxes", "shims", "tasks")
+    Attributes:
+        is_remote: It lives on another node: nothing of this one may be said of it.
+    """
+
+    __slots__ = (
+        "bundles",
+        "containers",
+        "is_remote",
+        "items",
+        "oci",
+        "sandboxes",
+        "shims",
+        "tasks",
+    )
 
     def __init__(self, items: Sequence[Item]) -> None:
         self.items = tuple(items)
+        self.is_remote = any(item.space[0] == _REMOTE for item in items)
         self.containers: list[tuple[Item, ContainerRecord]] = []
         self.sandboxes: list[tuple[Item, Sandbox]] = []
         self.tasks: list[tuple[Item, Task]] = []
@@ -98,11 +112,6 @@ class Group:
             return None
         found = self.items[0].space[0]
         return found if isinstance(found, int) else None
-
-    @property
-    def is_remote(self) -> bool:
-        """Whether it lives on another node: nothing of this one may be said of it."""
-        return any(item.space[0] == _REMOTE for item in self.items)
 
 
 class Addresses:

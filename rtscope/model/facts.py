@@ -7,6 +7,7 @@ the first call. `dataclasses.fields`, `replace` and `is_dataclass` work on facts
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from operator import attrgetter
 from typing import Any, TypeVar, dataclass_transform, overload
 
 T = TypeVar("T")
@@ -76,15 +77,17 @@ def _build(cls: type, *, eq: bool, order: bool) -> type:
     body["__repr__"] = _repr
     body["__reduce__"] = _reduce
     body["_fact_defaults"] = defaults
+    body["_fact_values"] = staticmethod(_getter_of(names))
     body["__dataclass_fields__"] = _DataclassFields()
     if eq:
         body["__eq__"] = _eq
         body["__hash__"] = _hash
     if order:
-        body["__lt__"] = lambda a, b: _values(a) < _values(b)
-        body["__le__"] = lambda a, b: _values(a) <= _values(b)
-        body["__gt__"] = lambda a, b: _values(a) > _values(b)
-        body["__ge__"] = lambda a, b: _values(a) >= _values(b)
+        values = _getter_of(names)
+        body["__lt__"] = lambda a, b: values(a) < values(b)
+        body["__le__"] = lambda a, b: values(a) <= values(b)
+        body["__gt__"] = lambda a, b: values(a) > values(b)
+        body["__ge__"] = lambda a, b: values(a) >= values(b)
     made = type(cls)(cls.__name__, cls.__bases__, body)
 
     def compile_and_call(self: Any, **values: Any) -> None:
@@ -130,18 +133,22 @@ class _Missing:
 _MISSING = _Missing()
 
 
-def _values(self: Any) -> tuple[Any, ...]:
-    return tuple(getattr(self, name) for name in self.__match_args__)
+def _getter_of(names: tuple[str, ...]) -> Callable[[Any], tuple[Any, ...]]:
+    """All values of an instance; facts are keys of most dictionaries, so it has to be quick."""
+    if len(names) > 1:
+        return attrgetter(*names)
+    return lambda self: tuple(getattr(self, name) for name in names)
 
 
 def _eq(self: Any, other: object) -> Any:
+    values = self._fact_values
     if other.__class__ is not self.__class__:
         return NotImplemented
-    return self is other or _values(self) == _values(other)
+    return self is other or values(self) == values(other)
 
 
 def _hash(self: Any) -> int:
-    return hash(_values(self))
+    return hash(self._fact_values(self))
 
 
 def _repr(self: Any) -> str:
