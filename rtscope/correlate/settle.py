@@ -7,14 +7,14 @@ nothing at all.
 """
 
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from rtscope.backends.base import Targets
 from rtscope.config.deadlines import SETTLED_S, SHIM_GOES_S
 from rtscope.model.facts import replace
 from rtscope.model.observation import Observation
 from rtscope.model.records import Bundle, OciState, Process, Shim
-from rtscope.model.refs import ProcessKey
+from rtscope.model.refs import ProcessKey, Ref
 from rtscope.model.state import State
 from rtscope.procfs.host import Host
 from rtscope.procfs.scan import read_process
@@ -50,7 +50,7 @@ def settled(
         )
     served = {shim.bundle_dir for shim in kernel.shims}
     bundles = [bundle for one in local for bundle in one.bundles]
-    lost = {b.path for b in bundles if _is_passing(b, served, doubt, targets.host)}
+    lost = {b.ref: b.path for b in bundles if _is_passing(b, served, doubt, targets.host)}
     still = {id(one): _without(one, lost, doubt, targets.host) for one in local}
     return (kernel, *(still.get(id(one), one) for one in found))
 
@@ -121,16 +121,17 @@ def _is_passing(bundle: Bundle, served: Collection[str | None], doubt: _Doubt, h
 
 
 def _without(
-    observation: Observation, lost: Collection[str], doubt: _Doubt, host: Host
+    observation: Observation, lost: Mapping[Ref, str], doubt: _Doubt, host: Host
 ) -> Observation:
     """The observation without bundles, tasks and OCI states of what was only passing."""
-    bundles = tuple(b for b in observation.bundles if b.path not in lost)
-    tasks = tuple(t for t in observation.tasks if t.bundle_dir not in lost)
+    paths = set(lost.values())
+    bundles = tuple(b for b in observation.bundles if b.ref not in lost)
+    tasks = tuple(t for t in observation.tasks if t.ref not in lost)
     states = tuple(
         state
         for state in observation.oci_states
         if not doubt.is_unknown(state.ref.id)
-        or (state.bundle_dir not in lost and _is_stored(state, observation, host))
+        or (state.bundle_dir not in paths and _is_stored(state, observation, host))
     )
     if len(bundles) == len(observation.bundles) and len(states) == len(observation.oci_states):
         return observation
