@@ -7,7 +7,7 @@ sources: kubelet, containerd, cri-o, nerdctl, podman, moby, lxc, systemd.
 
 import re
 from collections.abc import Collection
-from functools import lru_cache
+from functools import cache, lru_cache
 
 from rtscope.model.facts import fact
 from rtscope.procfs.files import slurp
@@ -39,32 +39,32 @@ class CgroupShape:
 
 
 _ID = "([0-9a-f]{64})"
-_NAMED = tuple(
-    (re.compile(pattern), owner, is_monitor)
-    for pattern, owner, is_monitor in (
-        (rf"docker-{_ID}\.scope", "docker", False),
-        (rf"cri-containerd-{_ID}\.scope", "cri", False),
-        (rf"crio-conmon-{_ID}(?:\.scope)?", "crio", True),
-        (rf"crio-{_ID}(?:\.scope)?", "crio", False),
-        (rf"libpod-conmon-{_ID}(?:\.scope)?", "podman", True),
-        (rf"libpod-(?:payload-)?{_ID}(?:\.scope)?", "podman", False),
-        (rf"nerdctl-{_ID}\.scope", "containerd", False),
-        (r"ctr-(.+)\.scope", "containerd", False),
-        (rf"(?:[^:]*):cri-containerd:{_ID}", "cri", False),
-        (rf"(?:[^:]*):docker:{_ID}", "docker", False),
-        (rf"(?:[^:]*):crio:{_ID}", "crio", False),
-        (rf"(?:[^:]*):libpod:{_ID}", "podman", False),
-        (r"[^:]+:[^:]+:([^:]+)", "containerd", False),
-        (rf"kata_{_ID}", "unknown", False),
-        (rf".+-{_ID}\.scope", "unknown", False),
-        (r"lxc\.monitor\.(.+)", "lxc", True),
-        (r"lxc\.payload\.(.+)", "lxc", False),
-        (r"systemd-nspawn@(.+)\.service", "nspawn", False),
-        (r"machine-lxc\\x2d[0-9]+\\x2d(.+)\.scope", "libvirt-lxc", False),
-        (r"machine-(?!qemu|lxc|libpod)(.+)\.scope", "nspawn", False),
-        (r"(.+)\.libvirt-lxc", "libvirt-lxc", False),
-    )
+_NAMES = (
+    (rf"docker-{_ID}\.scope", "docker", False),
+    (rf"cri-containerd-{_ID}\.scope", "cri", False),
+    (rf"crio-conmon-{_ID}(?:\.scope)?", "crio", True),
+    (rf"crio-{_ID}(?:\.scope)?", "crio", False),
+    (rf"libpod-conmon-{_ID}(?:\.scope)?", "podman", True),
+    (rf"libpod-(?:payload-)?{_ID}(?:\.scope)?", "podman", False),
+    (rf"nerdctl-{_ID}\.scope", "containerd", False),
+    (r"ctr-(.+)\.scope", "containerd", False),
+    (rf"(?:[^:]*):cri-containerd:{_ID}", "cri", False),
+    (rf"(?:[^:]*):docker:{_ID}", "docker", False),
+    (rf"(?:[^:]*):crio:{_ID}", "crio", False),
+    (rf"(?:[^:]*):libpod:{_ID}", "podman", False),
+    (r"[^:]+:[^:]+:([^:]+)", "containerd", False),
+    (rf"kata_{_ID}", "unknown", False),
+    (rf".+-{_ID}\.scope", "unknown", False),
+    (r"lxc\.monitor\.(.+)", "lxc", True),
+    (r"lxc\.payload\.(.+)", "lxc", False),
+    (r"systemd-nspawn@(.+)\.service", "nspawn", False),
+    (r"machine-lxc\\x2d[0-9]+\\x2d(.+)\.scope", "libvirt-lxc", False),
+    (r"machine-(?!qemu|lxc|libpod)(.+)\.scope", "nspawn", False),
+    (r"(.+)\.libvirt-lxc", "libvirt-lxc", False),
 )
+_NAME_MARKS = (".scope", ":", "crio-", "libpod-", "kata_", "lxc", "nspawn@")
+"""Every name of the list holds one of these."""
+
 _BARE_ID = re.compile(_ID)
 _POD_UID = re.compile(
     r"(?:^|-)pod([0-9a-f]{8}(?:[-_][0-9a-f]{4}){3}[-_][0-9a-f]{12}|[0-9a-f]{32})(?=\.slice|$|:)"
@@ -80,7 +80,8 @@ _OWNER_ABOVE = {
 }
 
 
-def lines_of(content: bytes) -> list[tuple[str, str]]:
+@lru_cache(maxsize=64)
+def lines_of(content: bytes) -> tuple[tuple[str, str], ...]:
     """(controllers, path) of every line. Source: cgroups(7), /proc/PID/cgroup."""
     pairs = []
     for line in content.split(b"\n"):
@@ -88,7 +89,7 @@ def lines_of(content: bytes) -> list[tuple[str, str]]:
         if len(parts) == 3:
             controllers, path = parts[1].decode(errors="replace"), parts[2]
             pairs.append((controllers, path.decode(errors="surrogateescape")))
-    return pairs
+    return tuple(pairs)
 
 
 def parse_path(path: str, namespaces: Collection[str] = ()) -> CgroupShape | None:
@@ -143,10 +144,18 @@ def _match(
     return None
 
 
+@cache
+def _patterns() -> tuple[tuple[re.Pattern[str], str, bool], ...]:
+    """Compiled where they are needed: few nodes have names of each kind."""
+    return tuple((re.compile(pattern), owner, is_monitor) for pattern, owner, is_monitor in _NAMES)
+
+
 @lru_cache(maxsize=1024)
 def _named(part: str) -> _Match | None:
     """Names that tell everything by themselves. The same few stand above every container."""
-    for pattern, owner, is_monitor in _NAMED:
+    if not any(mark in part for mark in _NAME_MARKS):
+        return None
+    for pattern, owner, is_monitor in _patterns():
         found = pattern.fullmatch(part)
         if found is not None:
             return owner, found[1], None, is_monitor

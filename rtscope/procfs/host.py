@@ -59,7 +59,7 @@ class Host:
         self._mounts: dict[str, tuple[float, tuple[Mount, ...], bool]] = {}
         self._silent: dict[tuple[str, str], float] = {}
         self._kept: dict[str, int] = {}
-        self._ours: dict[str, bool] = {"/": True}
+        self._ours: dict[str, bool] = {"": True}
         self._ours_since = time.monotonic()
         self._lock = threading.Lock()
 
@@ -316,7 +316,7 @@ class Host:
 
         None for everything that is not a plain file in such a directory.
         """
-        if self._prefix or path.startswith("/proc/") or not self._is_ours(os.path.dirname(path)):
+        if self._prefix or path.startswith("/proc/") or not self._is_ours(path.rpartition("/")[0]):
             return None
         try:
             status = os.lstat(path)
@@ -332,11 +332,11 @@ class Host:
         What lies in a sticky one is exchanged by its owner alone. Source: inode(7), S_ISVTX.
         """
         if time.monotonic() - self._ours_since > _MOUNTS_TTL_S:
-            self._ours, self._ours_since = {"/": True}, time.monotonic()
+            self._ours, self._ours_since = {"": True}, time.monotonic()
         known = self._ours.get(directory)
         if known is None:
-            known = directory.startswith("/") and self._is_ours(os.path.dirname(directory))
-            known = known and _is_closed(directory)
+            above, slash, _ = directory.rpartition("/")
+            known = slash == "/" and self._is_ours(above) and _is_closed(directory)
             self._ours[directory] = known
         return known
 
