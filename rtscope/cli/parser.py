@@ -1,9 +1,10 @@
 """The parser, and from a command line to the module that runs it."""
 
 import importlib
+import sys
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Sequence
-from typing import NoReturn, Protocol, cast
+from typing import TYPE_CHECKING, NoReturn, Protocol, cast
 
 from rtscope import __version__
 from rtscope.cli import COMMANDS
@@ -42,12 +43,20 @@ class Formatter(RawDescriptionHelpFormatter):
         super().__init__(prog, width=min(columns() or 100, 100) - 2)
 
 
+if TYPE_CHECKING:
+    from _typeshed import SupportsWrite
+
+
 class Parser(ArgumentParser):
     """Raises UsageError where argparse would print and leave."""
 
     def error(self, message: str) -> NoReturn:
         """A wrong command line."""
         raise UsageError(message, f"{self.prog} --help")
+
+    def print_help(self, file: "SupportsWrite[str] | None" = None) -> None:
+        """The help; an error of the stream is passed on, which newer versions of argparse hide."""
+        (file or sys.stdout).write(self.format_help())
 
 
 def command(verb: str) -> Command:

@@ -11,6 +11,8 @@ from tests.lab.node import Node
 
 RTSCOPE = os.path.join(os.path.dirname(sys.executable), "rtscope")
 EVERYTHING = ("ps", "-a", "--all-runtimes", "--sandboxes")
+# What is said counts in tests of content, not how fast: the machines are shared.
+PATIENT = ("--timeout", "25s")
 
 
 def run(
@@ -50,7 +52,7 @@ def document(*arguments: str, environ: Mapping[str, str] | None = None) -> Any:
 
 def rows(node: Node, *arguments: str) -> list[dict[str, Any]]:
     """The rows of this lab: other labs may be up on the machine."""
-    answer = document(*(arguments or EVERYTHING), environ=configured(node))
+    answer = document(*(arguments or EVERYTHING), *PATIENT, environ=configured(node))
     return of_node(node, answer["containers"])
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.lab import asking
+from tests.lab import asking, conftest
 from tests.lab.node import Node
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(300)]
@@ -164,7 +164,7 @@ def test_listing_oom_and_health_are_told(pairs: Pairs) -> None:
 
 
 def test_tree_has_every_living_init_and_shim(pairs: Pairs) -> None:
-    document = asking.document("tree", environ=asking.configured(pairs.node))
+    document = asking.document("tree", *asking.PATIENT, environ=asking.configured(pairs.node))
     drawn = {node["pid"] for node in document["nodes"]}
     missing = {
         entry["seed"]: (entry["pid"], entry["shim_pid"])
@@ -177,10 +177,21 @@ def test_tree_has_every_living_init_and_shim(pairs: Pairs) -> None:
 
 
 def test_sources_list_the_labs_endpoints_as_ok(pairs: Pairs) -> None:
-    document = asking.document("sources")
+    document = asking.document("sources", *asking.PATIENT)
     states = {
         (source["kind"], source["endpoint"]): source["state"] for source in document["sources"]
     }
     sockets = pairs.node.layout.sockets
     for kind in ("docker", "containerd", "cri", "podman"):
         assert states[(kind, sockets[kind])] in ("ok", "slow")
+
+
+def test_listing_with_dockers_containerd_image_store() -> None:
+    conftest.require_lab("forky")
+    with Node(engines=("containerd", "docker"), containerd_image_store=True) as node:
+        pairs = Pairs(node)
+        expected = sorted(asking.key_of(entry) for entry in pairs.entries)
+        assert sorted(asking.key_of(row) for row in pairs.rows) == expected
+        for field in ("state", "pid"):
+            assert different(pairs, field) == {}
+        assert [row["name"] for _, row in pairs.calm() if row["verdict"] != "ok"] == []

@@ -196,13 +196,37 @@ def _tree_of(folder: str) -> dict[str, tuple[int, int]]:
 
 def test_reading_changes_nothing_in_the_state_directories() -> None:
     conftest.require_lab("forky")
-    with Node(engines=("containerd", "docker"), seed=False) as node:
-        # Nothing restarts or logs here, so that whatever changes is ours.
+    with Node(engines=("containerd", "docker")) as node:
         folders = [node.layout.path(p) for p in ("ctrd/run", "docker/exec", "docker/data")]
-        before = [_tree_of(folder) for folder in folders]
+        # With the daemons stopped nobody but a container's shim could write: what changes is ours.
+        pids = [node.daemons.pids[name] for name in ("docker", "containerd")]
+        with faults.stopped(node, *pids):
+            before = [_names_in(folder) for folder in folders]
+            for verb in VERBS:
+                run_and_wait(*verb)
+            after = [_names_in(folder) for folder in folders]
+        assert after == before
+
+
+def _names_in(folder: str) -> set[str]:
+    """Every path below, without the logs that running containers write."""
+    return {path for path in _tree_of(folder) if not path.endswith((".log", "/log.json"))}
+
+
+def test_reading_makes_no_event_and_no_task() -> None:
+    conftest.require_lab("forky")
+    with Node(engines=("containerd", "docker"), seed=False) as node:
+        since = time.time()
+        tasks = node.clients.ctr("tasks", "list", namespace="moby")
         for verb in VERBS:
             run_and_wait(*verb)
-        assert [_tree_of(folder) for folder in folders] == before
+        events = subprocess.run(
+            [node.find("docker"), "-H", f"unix://{node.layout.sockets['docker']}", "events",
+             "--since", f"{since:.3f}", "--until", f"{time.time():.3f}"],
+            capture_output=True, text=True, check=True, timeout=30,
+        )  # fmt: skip
+        assert events.stdout == ""
+        assert node.clients.ctr("tasks", "list", namespace="moby") == tasks
 
 
 def test_observe_writes_only_the_file_it_was_asked_for(
