@@ -12,7 +12,7 @@ from rtscope.config.settings import Settings
 from rtscope.correlate.discover import discover
 from rtscope.correlate.discover_roots import shim_endpoints
 from rtscope.correlate.settle import settled
-from rtscope.errors import RtscopeError
+from rtscope.errors import BackendError, RtscopeError
 from rtscope.model.facts import replace
 from rtscope.model.observation import Endpoint, Observation
 from rtscope.model.refs import Ref
@@ -74,13 +74,20 @@ def observe_endpoint(endpoint: Endpoint, targets: Targets) -> Observation:
     try:
         backend = backend_of(endpoint.kind).connect(endpoint, targets.deadlines)
         try:
-            return backend.observe(targets)
+            observation: object = backend.observe(targets)
         finally:
-            backend.close()
+            with contextlib.suppress(Exception):
+                backend.close()
+    except BackendError as error:
+        return _not_read(endpoint, targets, error)
     except RtscopeError as error:
         return _failed(endpoint, targets, Reason.UNSUPPORTED, error.message)
-    except Exception as error:  # noqa: BLE001  # a plug-in's mistake must not end the listing
+    except (Exception, SystemExit) as error:  # noqa: BLE001  # a plug-in must not end the listing
         return _failed(endpoint, targets, Reason.MALFORMED, f"{endpoint.kind} backend: {error!r}")
+    if not isinstance(observation, Observation):
+        what = f"{endpoint.kind} backend: its answer is no observation"
+        return _failed(endpoint, targets, Reason.MALFORMED, what)
+    return observation
 
 
 def skipped(endpoint: Endpoint, targets: Targets) -> Observation:
@@ -99,6 +106,13 @@ def silent(endpoint: Endpoint, targets: Targets, detail: str) -> Observation:
     draft = Draft(endpoint, targets)
     draft.describe(state=EndpointState.SILENT)
     draft.gap("everything", Reason.SILENT, detail)
+    return draft.observation()
+
+
+def _not_read(endpoint: Endpoint, targets: Targets, error: BackendError) -> Observation:
+    draft = Draft(endpoint, targets)
+    with draft.gap_on_error("everything"):
+        raise error
     return draft.observation()
 
 
@@ -262,7 +276,7 @@ def _with_specs(
     answer = []
     for observation in found:
         bare = tuple(bundle.ref for bundle in observation.bundles if bundle.ref not in described)
-        if bare and time.monotonic() < end:
+        if observation.kind == "shim" and bare and time.monotonic() < end:
             wider = replace(targets, scope=bare, needs=targets.needs | {"specs"})
             specs = observe_endpoint(observation.endpoint, wider)
             known = {bundle.ref: bundle for bundle in specs.bundles}

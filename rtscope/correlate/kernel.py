@@ -197,7 +197,8 @@ def _recorded(group: Group) -> Iterator[tuple[int, int | None]]:
         (state.pid, state.pid_start) for _, state in group.oci
     ]
     recorded += [(task.pid, None) for _, task in group.tasks if task.state is not State.STOPPED]
-    recorded += [(bundle.init_pid, None) for _, bundle in group.bundles]
+    if not any(task.state is State.STOPPED for _, task in group.tasks):
+        recorded += [(bundle.init_pid, None) for _, bundle in group.bundles]
     recorded += [(r.pid, None) for _, r in group.containers if r.state is not State.STOPPED]
     recorded += [(s.pid, None) for _, s in group.sandboxes if s.state is not State.STOPPED]
     for pid, start in recorded:
