@@ -131,7 +131,8 @@ def test_parse_path_directory_ends_at_the_container() -> None:
 
 
 def test_lines_of_keeps_colons_in_paths() -> None:
-    assert lines_of(b"1:name=systemd:/a:b\n0::/x\n\n") == [("name=systemd", "/a:b"), ("", "/x")]
+    pairs = lines_of(b"1:name=systemd:/a:b\n0::/x\n\n")
+    assert pairs == (("name=systemd", "/a:b"), ("", "/x"))
 
 
 def test_reader_takes_the_hierarchy_that_tells_most(tree: Tree) -> None:
