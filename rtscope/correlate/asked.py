@@ -45,7 +45,7 @@ class Answers:
         self._gaps: dict[str, list[Gap]] = defaultdict(list)
         self._addresses = Addresses(observations)
         self._why_unread = why_unread
-        self._known: dict[tuple[str, frozenset[str]], str | None] = {}
+        self._known: dict[tuple[str, frozenset[str], int | None], str | None] = {}
         for observation in observations:
             endpoint = observation.endpoint
             if endpoint.nested_in is not None:
@@ -56,34 +56,46 @@ class Answers:
                 if gap.subject != "daemon":
                     self._gaps[gap.subject].append(gap)
 
-    def _silent(self, kind: str, origins: frozenset[str]) -> str | None:
+    def _silent(self, kind: str, origins: frozenset[str], owner: int | None = None) -> str | None:
         """Why nobody of this kind could say; None if the right one did."""
-        key = (kind, origins)
+        key = (kind, origins, owner)
         if key not in self._known:
-            self._known[key] = self._why_silent(kind, origins)
+            self._known[key] = self._why_silent(kind, origins, owner)
         return self._known[key]
 
-    def _why_silent(self, kind: str, origins: frozenset[str]) -> str | None:
-        endpoints = self._endpoints.get(kind, [])
+    def _why_silent(self, kind: str, origins: frozenset[str], owner: int | None) -> str | None:
+        endpoints = self._of_owner(kind, owner)
         matching = [endpoint for endpoint in endpoints if self._is_of(endpoint, origins)]
         if kind == "podman" and not any(_is_up(endpoint) for endpoint in matching):
             # podman has no daemon: without a service, or asleep, its storage is the engine.
-            matching = [e for e in self._endpoints.get("podmanfs", []) if self._is_of(e, origins)]
-            endpoints = self._endpoints.get("podmanfs", [])
-        chosen = matching or endpoints
+            endpoints = self._of_owner("podmanfs", owner)
+            matching = [e for e in endpoints if self._is_of(e, origins)]
+        chosen = matching or [e for e in endpoints if not origins or not self._is_placed(e)]
         if not chosen:
-            return f"no {kind} endpoint was found"
+            where = f" of {min(origins)}" if origins and endpoints else ""
+            return f"no {kind} endpoint{where} was found"
         if any(endpoint.state in ANSWERED for endpoint in chosen):
             return None
         if all(endpoint.state in _QUIET for endpoint in chosen):
             return f"no {kind} endpoint answers here"
         return sentence(next(e for e in chosen if e.state not in _QUIET))
 
+    def _of_owner(self, kind: str, owner: int | None) -> list[Endpoint]:
+        """A user's engine knows nothing of root's containers, and root's nothing of a user's."""
+        return [e for e in self._endpoints.get(kind, []) if (e.owner_uid or None) == owner]
+
     def _is_of(self, endpoint: Endpoint, origins: frozenset[str]) -> bool:
         """Whether it is the one that should know: by its store, or by the containerd below it."""
         if endpoint.origin in origins or endpoint.address in origins:
             return True
-        return self._addresses.state_of(endpoint.below) in origins
+        states = {self._addresses.state_of(a) for a in (endpoint.below, endpoint.address)}
+        return not origins.isdisjoint(states)
+
+    def _is_placed(self, endpoint: Endpoint) -> bool:
+        """Whether it is known what it keeps: then what it does not keep, it need not know."""
+        if endpoint.kind in ("docker", "dockerfs"):
+            return self._addresses.state_of(endpoint.below) is not None
+        return endpoint.origin is not None
 
     def _gaps_of(self, group: Group, missing: Iterable[str]) -> Iterable[Gap]:
         """What sources could not say of this container."""
@@ -109,11 +121,12 @@ class Answers:
         source = _SOURCE_OF.get(kind)
         if source is not None:
             origins = frozenset(r.ref.origin for _, r in group.containers if r.layer == "engine")
-            unknown[Layer.ENGINE] = self._silent(source, origins or stores)
+            origins |= {shim.graph_root for _, shim in group.shims if shim.graph_root}
+            unknown[Layer.ENGINE] = self._silent(source, origins or stores, group.owner)
         if kind in _WITH_SANDBOX:
             unknown[Layer.SANDBOX] = unknown[Layer.ENGINE]
         if kind in _ON_CONTAINERD:
-            unknown[Layer.CONTAINER] = self._silent("containerd", stores)
+            unknown[Layer.CONTAINER] = self._silent("containerd", stores, group.owner)
             unknown[Layer.TASK] = self._why_no_task(group)
         if shim is not None and shim.process_state in ("T", "t", "D"):
             word = "blocked" if shim.process_state == "D" else "stopped"
@@ -144,10 +157,13 @@ class Answers:
         if group.oci:
             return None
         roots = {bundle.oci_root for _, bundle in group.bundles if bundle.oci_root}
+        roots |= {shim.oci_root for _, shim in group.shims if shim.oci_root}
         for gap in self._gaps_of(group, _OCI_SUBJECTS):
             if not roots or any(gap.source.endswith(root) for root in roots):
                 return gap.detail or f"the OCI state is {gap.reason}"
-        known = [e for e in self._endpoints.get("oci", []) if not roots or e.address in roots]
+        known = [e for e in self._of_owner("oci", group.owner) if not roots or e.address in roots]
+        if not known:
+            return "no OCI root of it was read"
         closed = [e for e in known if e.state not in _QUIET]
         return sentence(closed[0]) if closed else None
 

@@ -1,7 +1,7 @@
 """The chain as a tree: node, daemons, namespaces and pods, shims, containers, processes."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
 
 from rtscope.correlate.kernel import children_of
 from rtscope.correlate.nodes import TreeNode
@@ -318,51 +318,3 @@ def _process_node(above: str, process: Process, container: Container | None) -> 
         detail=command,
         container=container.key if container is not None else None,
     )
-
-
-def fault_sentence(inventory: Inventory, container: Container) -> str:
-    """`dockerd ok 3 ms → containerd ok 2 ms → shim 18354 silent (state T) → init alive`."""
-    words = [_said(e) for e in _chain_of(inventory, container)]
-    layers: Mapping[Layer, object] = container.layers
-    if container.shim_pid is not None:
-        words.append(_shim_said(container))
-    if Layer.OCI in layers:
-        view = container.layers[Layer.OCI]
-        if view.verdict is not Verdict.NOT_EXPECTED:
-            words.append(f"{container.oci_runtime or 'OCI'} state {view.verdict}")
-    words.append("init alive" if container.pid is not None else "no init")
-    return " → ".join(words)
-
-
-def _chain_of(inventory: Inventory, container: Container) -> Iterable[Endpoint]:
-    wanted = []
-    if container.engine is Engine.DOCKER:
-        wanted.append(("docker", container.origin))
-    if container.engine is Engine.PODMAN:
-        wanted.append(("podman", container.origin))
-    if container.engine is Engine.CRI:
-        wanted.append(("cri", container.origin))
-    bundle = container.bundle_dir or ""
-    if "/io.containerd." in bundle:
-        wanted.append(("containerd", bundle.split("/io.containerd.", 1)[0]))
-    for kind, origin in wanted:
-        for endpoint in inventory.endpoints:
-            if endpoint.kind == kind and origin in (endpoint.origin, endpoint.address):
-                yield endpoint
-                break
-
-
-def _said(endpoint: Endpoint) -> str:
-    name = _DAEMON_NAMES.get(endpoint.kind, endpoint.kind)
-    if endpoint.state in ANSWERED and endpoint.first_answer_ms is not None:
-        return f"{name} {endpoint.state} {endpoint.first_answer_ms:.0f} ms"
-    return f"{name} {endpoint.state}"
-
-
-def _shim_said(container: Container) -> str:
-    task = container.layers.get(Layer.TASK)
-    shim = container.layers.get(Layer.SHIM)
-    state = next((c.state_raw for c in shim.claims), None) if shim is not None else None
-    if task is not None and task.verdict is Verdict.UNKNOWN:
-        return f"shim {container.shim_pid} silent (state {state})"
-    return f"shim {container.shim_pid} ok"

@@ -111,9 +111,14 @@ def silent(endpoint: Endpoint, targets: Targets, detail: str) -> Observation:
 
 def _not_read(endpoint: Endpoint, targets: Targets, error: BackendError) -> Observation:
     draft = Draft(endpoint, targets)
+    _note(draft, error)
+    return draft.observation()
+
+
+def _note(draft: Draft, error: BackendError) -> None:
+    """As the draft notes it when a backend does it itself."""
     with draft.gap_on_error("everything"):
         raise error
-    return draft.observation()
 
 
 def _failed(endpoint: Endpoint, targets: Targets, reason: Reason, detail: str) -> Observation:

@@ -113,6 +113,14 @@ class Group:
         found = self.items[0].space[0]
         return found if isinstance(found, int) else None
 
+    @property
+    def owner(self) -> int | None:
+        """Uid of the user whose store it is in; None for root's."""
+        if not self.items or self.is_remote:
+            return None
+        found = self.items[0].space[-1]
+        return found if isinstance(found, int) else None
+
 
 class Addresses:
     """Which state directory belongs to a containerd's address."""

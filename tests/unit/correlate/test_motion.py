@@ -18,6 +18,7 @@ from tests.unit.correlate.build import (
     SHIMS,
     Built,
     hex_id,
+    runc_root,
     troubles,
 )
 
@@ -70,7 +71,7 @@ def test_container_that_claims_to_run_without_a_process_is_a_problem() -> None:
 
 
 def test_container_that_started_a_moment_ago_need_not_be_known_yet() -> None:
-    node = Built(CONTAINERD)
+    node = Built(CONTAINERD, runc_root("default"))
     shim = node.shim("default", "new")
     init = node.process(shim.pid, container_id="new", shim=shim)
     young = replace(init, start=ticks(0.5))

@@ -8,6 +8,7 @@ from tests.unit.correlate.build import (
     KERNEL,
     Built,
     hex_id,
+    runc_root,
     troubles,
     verdicts,
 )
@@ -23,7 +24,7 @@ def orphan(node: Built, **facts: object) -> None:
 
 
 def test_orphan_is_a_row_of_the_engine_that_its_cgroup_names() -> None:
-    node = Built(DOCKERD, CONTAINERD)
+    node = Built(DOCKERD, CONTAINERD, runc_root("moby"))
     orphan(node)
     row = node.only()
     assert (row.id, row.engine, row.state, row.pid) == (C, Engine.DOCKER, State.RUNNING, 1001)
