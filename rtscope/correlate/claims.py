@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 
+from rtscope.correlate.groups import Item
 from rtscope.correlate.rows import Row
 from rtscope.model.inventory import Claim
 from rtscope.model.records import ContainerRecord, OciState, Sandbox, Shim, Task
@@ -16,7 +17,8 @@ def claims_of(row: Row) -> dict[Layer, tuple[Claim, ...]]:
     """Layer -> claims, in the order of their sources."""
     found: dict[Layer, list[Claim]] = defaultdict(list)
     for item, record in row.group.containers:
-        found[Layer(record.layer)].append(_of_record(item.source, record))
+        pid = _on_the_node(row, item, record.pid)
+        found[Layer(record.layer)].append(_of_record(item.source, record, pid))
     for source, sandbox in row.sandboxes():
         found[Layer.SANDBOX].append(_of_sandbox(source, sandbox))
     for source, _ in row.kubelet_pods():
@@ -32,12 +34,19 @@ def claims_of(row: Row) -> dict[Layer, tuple[Claim, ...]]:
     return {layer: tuple(claims) for layer, claims in found.items()}
 
 
-def _of_record(source: str, record: ContainerRecord) -> Claim:
+def _on_the_node(row: Row, item: Item, pid: int | None) -> int | None:
+    """A pid as the node counts: an engine in a container records those of its own namespace."""
+    if pid is None or item.endpoint.nested_in is None or row.init is None:
+        return pid if item.endpoint.nested_in is None else None
+    return row.init.key.pid if pid in row.init.ns_pids else None
+
+
+def _of_record(source: str, record: ContainerRecord, pid: int | None) -> Claim:
     return Claim(
         source=source,
         state=record.state,
         state_raw=record.state_raw,
-        pid=record.pid if record.state in _WITH_PID else None,
+        pid=pid if record.state in _WITH_PID else None,
         exit_code=record.exit_code,
         created_at=record.created_at,
         started_at=record.started_at,

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from rtscope.correlate.expect import Kind
-from rtscope.correlate.groups import MONITORS, Group
+from rtscope.correlate.groups import MONITORS, Group, state_dir_of
 from rtscope.model.records import ContainerRecord
 from rtscope.model.state import Engine, Layer
 
@@ -11,7 +11,7 @@ CRI_ANNOTATION = "annotation.io.kubernetes.cri."
 _POD_LABEL = "io.kubernetes.pod.name"
 _CRI_LABEL = "io.cri-containerd.kind"
 _CRIO_ANNOTATION = "io.kubernetes.cri-o."
-_STORE = "/overlay-containers/"
+_BUNDLES = "/overlay-containers/"
 """In the path of every bundle of podman and CRI-O. Source: containers/storage."""
 
 _RANKS = {"cri": 0, "docker": 1, "podman": 1, "dockerfs": 2, "podmanfs": 2}
@@ -105,7 +105,7 @@ def _inferred(
     for _, state in group.oci:
         if any(key.startswith(_CRIO_ANNOTATION) for key in state.annotations):
             return Engine.CRI
-        if _STORE in (state.bundle_dir or ""):
+        if _BUNDLES in (state.bundle_dir or ""):
             return Engine.PODMAN
     if group.oci:
         return Engine.OCI
@@ -148,3 +148,12 @@ def oci_runtime_of(group: Group, records: Sequence[ContainerRecord]) -> str | No
     types = [record.runtime_type for record in records]
     types += [bundle.runtime_type for _, bundle in group.bundles]
     return next((_DEFAULT_RUNTIME[t] for t in types if t in _DEFAULT_RUNTIME), None)
+
+
+def store_of(bundle_dir: str | None) -> str | None:
+    """The state directory of containerd, or the graph root of podman, that a bundle lies in."""
+    place = state_dir_of(bundle_dir)
+    if place is not None:
+        return place[0]
+    root, found, _ = (bundle_dir or "").partition(_BUNDLES)
+    return root if found else None

@@ -192,15 +192,18 @@ def _recorded(group: Group) -> Iterator[tuple[int, int | None]]:
     """Every pid that somebody recorded, the best known first.
 
     What ended keeps its last pid in some records, and the kernel may have given it to another.
+    An engine in a container records pids of its own namespace; OCI states come translated.
     """
+    containers = [r for i, r in group.containers if i.endpoint.nested_in is None]
+    sandboxes = [s for i, s in group.sandboxes if i.endpoint.nested_in is None]
     recorded: list[tuple[int | None, int | None]] = [
         (state.pid, state.pid_start) for _, state in group.oci
     ]
     recorded += [(task.pid, None) for _, task in group.tasks if task.state is not State.STOPPED]
     if not any(task.state is State.STOPPED for _, task in group.tasks):
         recorded += [(bundle.init_pid, None) for _, bundle in group.bundles]
-    recorded += [(r.pid, None) for _, r in group.containers if r.state is not State.STOPPED]
-    recorded += [(s.pid, None) for _, s in group.sandboxes if s.state is not State.STOPPED]
+    recorded += [(r.pid, None) for r in containers if r.state is not State.STOPPED]
+    recorded += [(s.pid, None) for s in sandboxes if s.state is not State.STOPPED]
     for pid, start in recorded:
         if pid is not None:
             yield pid, start

@@ -5,7 +5,14 @@ from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Any
 
-from rtscope.correlate.engines import CRI_ANNOTATION, engine_of, kind_of, oci_runtime_of, ranked
+from rtscope.correlate.engines import (
+    CRI_ANNOTATION,
+    engine_of,
+    kind_of,
+    oci_runtime_of,
+    ranked,
+    store_of,
+)
 from rtscope.correlate.expect import Kind, worst
 from rtscope.correlate.groups import MONITORS, SANDBOXED, Group, state_dir_of
 from rtscope.correlate.kernel import Kernel, is_waiting
@@ -110,13 +117,21 @@ class Row:
         lowest += [sandbox.state for _, sandbox in self.group.sandboxes]
         return next((s for s in lowest if s not in (None, State.UNKNOWN)), None) or State.UNKNOWN
 
-    def state_dirs(self) -> Iterator[str]:
-        """Containerd's state directories that hold its bundle or record."""
+    def stores(self) -> Iterator[str]:
+        """Where it is kept: containerd's state directories and addresses, podman's graph roots."""
         for _, bundle in self.group.bundles:
             yield bundle.ref.origin
         for _, record in self.group.containers:
             if record.layer == Layer.CONTAINER:
                 yield record.ref.origin
+        paths = [state.bundle_dir for _, state in self.group.oci]
+        for _, shim in self.group.shims:
+            yield from filter(None, (shim.containerd_address, shim.graph_root))
+            paths.append(shim.bundle_dir)
+        for path in paths:
+            place = store_of(path)
+            if place is not None:
+                yield place
 
     def namespace(self) -> str | None:
         """Containerd's namespace, where containerd holds it."""

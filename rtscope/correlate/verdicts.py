@@ -68,7 +68,7 @@ def _expectation(row: Row, claims: Mapping[Layer, Sequence[Claim]]) -> Expectati
 
 
 def _unknown(row: Row, answers: Answers) -> dict[Layer, str]:
-    unknown = answers.unknown_layers(row.group, row.kind, row.shim, row.state_dirs())
+    unknown = answers.unknown_layers(row.group, row.kind, row.shim, row.stores())
     if not row.group.items and row.is_read_by_user:
         # Another user's container: its records may well be where only root can look.
         unknown = {**unknown, **dict.fromkeys(_RECORDED, "only root can read its records")}
