@@ -5,6 +5,7 @@ sick daemon can hold the prompt. `run(argv)` does the same work and returns, whi
 and embedding programs call.
 """
 
+import gc
 import os
 import sys
 from collections.abc import Sequence
@@ -29,6 +30,9 @@ _OOM_SCORE_ADJ = "/proc/self/oom_score_adj"
 def main(argv: Sequence[str] | None = None) -> None:
     """Entry point of the console script; ends the process."""
     sys.dont_write_bytecode = True
+    # One answer is given and the process ends: looking for garbage costs a tenth of it. What goes
+    # on, the view and --watch, turns it on again.
+    gc.disable()
     words = list(sys.argv[1:] if argv is None else argv)
     if words not in (["--version"], ["-V"]):
         _offer_to_oom_killer()

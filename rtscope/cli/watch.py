@@ -1,5 +1,6 @@
 """`--watch`: the same reading again and again, redrawn in place or printed block by block."""
 
+import gc
 import time
 from argparse import Namespace
 from collections.abc import Callable
@@ -42,6 +43,7 @@ def watch(draw: Callable[[], str], seconds: float) -> None:
         seconds: From the beginning of one round to the next; a slow round delays the next one,
             so that never two are under way.
     """
+    gc.enable()
     on_terminal = is_terminal()
     done = 0
     while True:
