@@ -1,5 +1,6 @@
 """`rtscope` without a verb: the interactive view on a terminal, the list elsewhere."""
 
+import gc
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
@@ -19,6 +20,7 @@ def run(args: Namespace, argv: Sequence[str]) -> int:
     from rtscope.cli.reading import DEMO_PLACE, effective_of, reading_of
     from rtscope.tui import app
 
+    gc.enable()
     effective = effective_of(args)
     reading = reading_of(args)
     recording = reading.observations() if reading.place is not None else None
