@@ -1,10 +1,12 @@
 """The chain as a tree: node, daemons, namespaces and pods, shims, containers, processes."""
 
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Iterator
 
+from rtscope.correlate.groups import state_dir_of
 from rtscope.correlate.kernel import children_of
 from rtscope.correlate.nodes import TreeNode
+from rtscope.correlate.rows import STRAYS_ORIGIN
 from rtscope.model.facts import replace
 from rtscope.model.inventory import Container, Inventory
 from rtscope.model.observation import Endpoint
@@ -18,9 +20,9 @@ _DAEMON_NAMES = {
     "podman": "podman",
     "cri": "cri",
 }
-_FORMER = {"dockerfs": "docker", "podmanfs": "podman"}
 _NOT_DAEMONS = frozenset({"oci", "shim", "dockerfs", "podmanfs", "kubelet"})
 _COMMAND_CHARS = 200
+_ROOT = "node"
 OWNERS = {
     "lxc": "LXC",
     "nspawn": "systemd-nspawn",
@@ -39,6 +41,7 @@ class _Chain:
         self._inventory = inventory
         self._made: dict[str, TreeNode] = {}
         self._children: dict[str, list[str]] = defaultdict(list)
+        self._container_of_init: dict[int, str] = {}
         self._process_children = children_of(inventory.processes)
         self._shims: dict[ProcessKey, Shim] = {shim.key: shim for shim in inventory.shims}
         self._endpoints = {
@@ -46,10 +49,15 @@ class _Chain:
         }
 
     def nodes(self) -> Iterator[TreeNode]:
-        root = self._add(TreeNode(key="node", kind="node", name=self._inventory.node.hostname))
-        self._add_daemons(root)
+        root = self._add(TreeNode(key=_ROOT, kind="node", name=self._inventory.node.hostname))
+        self._add_daemons(is_nested=False)
+        nested = [c for c in self._inventory.containers if c.nested_in is not None]
         for container in sorted(self._inventory.containers, key=_order):
-            self._add_container(root, container)
+            if container.nested_in is None:
+                self._add_container(container)
+        self._add_daemons(is_nested=True)
+        for container in sorted(nested, key=_order):
+            self._add_container(container)
         self._add_owners(root)
         for key, node in self._made.items():
             yield replace(node, children=tuple(self._children[key]))
@@ -62,57 +70,71 @@ class _Chain:
         return node.key
 
     # ------------------------------------------------------------ daemons
-    def _add_daemons(self, root: str) -> None:
+    def _add_daemons(self, *, is_nested: bool) -> None:
         """Dockerd above the containerd that it sits on; CRI is containerd's own face."""
         endpoints = sorted(self._endpoints.values(), key=lambda e: (e.kind, e.address))
         for endpoint in endpoints:
-            if endpoint.state is EndpointState.ABSENT:
+            if endpoint.state is EndpointState.ABSENT or is_nested == (endpoint.nested_in is None):
                 continue
             if endpoint.kind == "cri" and ("containerd", endpoint.address) in self._endpoints:
                 continue
-            self._add(_daemon_node(endpoint, self._daemon_of(endpoint)), root)
+            self._add_daemon(endpoint)
+
+    def _add_daemon(self, endpoint: Endpoint) -> str:
+        node = _daemon_node(endpoint, self._daemon_of(endpoint))
+        return self._add(node, self._place_of(endpoint))
+
+    def _place_of(self, endpoint: Endpoint) -> str:
+        """Where a daemon hangs: on this node, on another one, in a container."""
+        if endpoint.is_remote:
+            return self._add(
+                TreeNode(key=f"node|{endpoint.address}", kind="node", name=endpoint.address)
+            )
+        return self._inside(endpoint.nested_in)
+
+    def _inside(self, pid: int | None) -> str:
+        """The container that a pid is the init of; the node where there is none."""
+        return self._container_of_init.get(pid or 0, _ROOT)
 
     def _daemon_of(self, endpoint: Endpoint) -> Daemon | None:
         if endpoint.daemon is None:
             return None
         return next((d for d in self._inventory.daemons if d.key == endpoint.daemon), None)
 
-    def _engine_node(self, root: str, container: Container) -> str:
+    def _engine_node(self, container: Container) -> str:
         """The topmost daemon of a container; one that is dead or unknown is drawn all the same."""
-        if container.engine is Engine.DOCKER:
-            found = self._endpoint_of("docker", container.origin)
-            return self._daemon_key(root, found, "docker", container.origin)
+        above = self._inside(int(container.nested_in)) if container.nested_in else _ROOT
+        if container.origin == STRAYS_ORIGIN or container.engine is Engine.UNKNOWN:
+            node = TreeNode(key="unknown", kind="daemon", name="no engine knows these")
+            return self._add(node, above)
+        if _is_dockers(container):
+            found = self._docker_of(container)
+            return self._daemon_key(above, found, "docker", container.origin)
         if container.engine is Engine.PODMAN:
             found = self._endpoint_of("podman", container.origin)
             name = "podman" if container.uid is None else f"podman of uid {container.uid}"
-            return self._daemon_key(root, found, "podman", container.origin, name)
+            return self._daemon_key(above, found, "podman", container.origin, name)
         if container.engine is Engine.OCI:
-            key = f"oci|{container.origin}"
-            return self._add(
-                TreeNode(key=key, kind="daemon", layer=Layer.OCI, name=container.origin,
-                         detail="containers of no engine"),
-                root,
-            )  # fmt: skip
-        if container.engine is Engine.UNKNOWN:
-            return self._add(
-                TreeNode(key="unknown", kind="daemon", name="no engine knows these"), root
-            )
-        return self._containerd(root, container)
+            node = TreeNode(key=f"oci|{container.origin}", kind="daemon", layer=Layer.OCI,
+                            name=container.origin, detail="containers of no engine")  # fmt: skip
+            return self._add(node, above)
+        return self._containerd(above, container)
 
-    def _containerd(self, root: str, container: Container) -> str:
-        state = self._containerd_origin(container)
+    def _docker_of(self, container: Container) -> Endpoint | None:
+        """The dockerd that keeps it, else the one that sits on its containerd."""
+        found = self._endpoint_of("docker", container.origin)
+        if found is not None:
+            return found
+        below = self._endpoint_of("containerd", _containerd_origin(container))
+        dockers = [e for e in self._endpoints.values() if e.kind == "docker" and not e.is_remote]
+        return next((e for e in dockers if below is not None and e.below == below.address), None)
+
+    def _containerd(self, above: str, container: Container) -> str:
+        state = _containerd_origin(container)
         found = self._endpoint_of("containerd", state)
         if found is None and container.engine is Engine.CRI:
             found = self._endpoint_of("cri", container.origin)
-        return self._daemon_key(root, found, "containerd", state)
-
-    def _containerd_origin(self, container: Container) -> str:
-        bundle = container.bundle_dir or ""
-        return (
-            bundle.split("/io.containerd.", 1)[0]
-            if "/io.containerd." in bundle
-            else (container.origin)
-        )
+        return self._daemon_key(above, found, "containerd", state)
 
     def _endpoint_of(self, kind: str, origin: str) -> Endpoint | None:
         return next(
@@ -125,10 +147,10 @@ class _Chain:
         )
 
     def _daemon_key(
-        self, root: str, endpoint: Endpoint | None, kind: str, origin: str, name: str | None = None
+        self, above: str, endpoint: Endpoint | None, kind: str, origin: str, name: str | None = None
     ) -> str:
         if endpoint is not None:
-            return self._add(_daemon_node(endpoint, self._daemon_of(endpoint)), root)
+            return self._add_daemon(endpoint)
         node = TreeNode(
             key=f"{kind}|{origin}",
             kind="daemon",
@@ -136,24 +158,15 @@ class _Chain:
             state=None if kind == "podman" else "absent",
             detail=origin,
         )
-        return self._add(node, root)
+        return self._add(node, above)
 
     # ------------------------------------------------------------ containers
-    def _add_container(self, root: str, container: Container) -> None:
-        above = self._engine_node(root, container)
-        if container.engine is Engine.DOCKER and container.shim_key is not None:
-            below = self._containerd_below(root, above, container)
-            above = below
-        if (
-            container.namespace
-            and container.engine
-            in (
-                Engine.DOCKER,
-                Engine.CRI,
-                Engine.CONTAINERD,
-            )
-            and (container.engine is not Engine.DOCKER or container.shim_key is not None)
-        ):
+    def _add_container(self, container: Container) -> None:
+        above = self._engine_node(container)
+        is_dockers = _is_dockers(container)
+        if is_dockers and container.shim_key is not None:
+            above = self._containerd_below(above, container)
+        if container.namespace and _is_in_namespace(container):
             above = self._add(
                 TreeNode(
                     key=f"{above}|ns|{container.namespace}",
@@ -167,11 +180,12 @@ class _Chain:
         above = self._shim_node(above, container)
         key = self._add(_container_node(container), above)
         if container.pid is not None:
-            self._add_processes(key, container)
+            self._container_of_init[container.pid] = key
+        self._add_processes(key, container)
 
-    def _containerd_below(self, root: str, docker: str, container: Container) -> str:
+    def _containerd_below(self, docker: str, container: Container) -> str:
         """Containerd under the dockerd that sits on it: the same daemon, once per engine."""
-        state = self._containerd_origin(container)
+        state = _containerd_origin(container)
         endpoint = self._endpoint_of("containerd", state)
         if endpoint is None:
             node = TreeNode(
@@ -222,15 +236,21 @@ class _Chain:
         )
 
     def _add_processes(self, key: str, container: Container) -> None:
+        """Each process below its parent; what only shares the cgroup, beside the init."""
         wanted = {process.pid for process in container.processes}
-        assert container.pid is not None
-        waiting = [(key, container.pid)]
-        while waiting:
-            parent, pid = waiting.pop(0)
-            process = self._inventory.processes.get(pid)
-            if process is None:
+        for process in container.processes:
+            known = self._inventory.processes.get(process.pid)
+            if process.pid not in wanted or known is None or known.key != process:
                 continue
-            mine = self._add(_process_node(key, process, container), parent)
+            if known.ppid not in wanted or process.pid == container.pid:
+                self._add_family(key, process.pid, wanted, container)
+
+    def _add_family(self, key: str, first: int, wanted: set[int], container: Container) -> None:
+        waiting = deque([(key, first)])
+        while waiting:
+            parent, pid = waiting.popleft()
+            wanted.discard(pid)
+            mine = self._add(_process_node(key, self._inventory.processes[pid], container), parent)
             waiting.extend(
                 (mine, child.key.pid)
                 for child in self._process_children.get(pid, ())
@@ -256,6 +276,27 @@ class _Chain:
             )
             for process in sorted(processes, key=lambda p: p.key)[:1]:
                 self._add(_process_node(key, process, None), key)
+
+
+def _is_dockers(container: Container) -> bool:
+    """Whether a dockerd keeps it: for itself, or below a CRI."""
+    if container.engine is not Engine.CRI:
+        return container.engine is Engine.DOCKER
+    view = container.layers.get(Layer.ENGINE)
+    return view is not None and any(c.source.startswith("docker") for c in view.claims)
+
+
+def _is_in_namespace(container: Container) -> bool:
+    """Whether containerd's namespace is a step of its chain."""
+    if _is_dockers(container):
+        return container.shim_key is not None
+    return container.engine in (Engine.CRI, Engine.CONTAINERD)
+
+
+def _containerd_origin(container: Container) -> str:
+    """The state directory that its bundle lies in."""
+    place = state_dir_of(container.bundle_dir)
+    return container.origin if place is None else place[0]
 
 
 def _order(container: Container) -> tuple[str, str, str, str]:
