@@ -54,7 +54,7 @@ def collect(
     caller leaves by `os._exit`.
     """
     end = time.monotonic() + settings.deadlines.verb_s * (1 - RENDER_SHARE)
-    host = Host(settings.host_root)
+    host = Host(settings.host_root, remembers=True)
     node = read_node(host)
     targets = Targets(node=node, host=host, deadlines=settings.deadlines, needs=needs)
     ahead = Ahead(targets)

@@ -222,7 +222,10 @@ def _root_in_options(host: Host, shim: Shim) -> str | None:
     """The root that the engine gave a shim's runtime. Source: observed, options.json of runc.v2."""
     if shim.bundle_dir is None:
         return None
-    content = _content(host, _inside(shim.nested_in, f"{shim.bundle_dir}/options.json"))
+    try:
+        content = host.recall(_inside(shim.nested_in, f"{shim.bundle_dir}/options.json"))
+    except OSError:
+        return None
     found = _OPTION_ROOT.search(content)
     if found is None or not found[1].startswith(b"/"):
         return None

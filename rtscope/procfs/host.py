@@ -18,15 +18,20 @@ from rtscope.model.facts import replace
 from rtscope.procfs.confined import open_in_root
 from rtscope.procfs.isolated import BlockedError, isolated
 from rtscope.procfs.mounts import Mount, may_block, mount_of, parse_mountinfo
+from rtscope.procfs.ours import Ours
 
 __all__ = ["BlockedError", "Host"]
 
 MAX_FILE_BYTES = 16 << 20
 """What a read returns at most unless it is told otherwise."""
 
+RECALLED_BYTES = 64 << 10
+"""What `recall` returns at most."""
+
 MAX_SOCKET_PATH_BYTES = 107
 """Source: unix(7), sun_path less its end."""
 
+_OWN_MOUNTS = "/proc/self/mountinfo"
 _MOUNTS_TTL_S = 5.0
 _MAX_MOUNTINFO_BYTES = 8 << 20
 _MAX_LINKS = 40
@@ -44,9 +49,12 @@ class Host:
         root: Where the node's file systems are seen: `/`, or `/host` in a debug pod.
         proc: Where the node's /proc is: `ROOT/proc`, or `/proc` where nothing is mounted there.
         timeout_s: How long a file system that may block has for an answer.
+        remembers: It is for one listing: `recall` reads a file once.
     """
 
-    def __init__(self, root: str = "/", *, timeout_s: float | None = None) -> None:
+    def __init__(
+        self, root: str = "/", *, timeout_s: float | None = None, remembers: bool = False
+    ) -> None:
         self.root = os.path.normpath(root) if root else "/"
         self.timeout_s = Deadlines().blocking_read_s if timeout_s is None else timeout_s
         self._prefix = "" if self.root == "/" else self.root
@@ -59,8 +67,8 @@ class Host:
         self._mounts: dict[str, tuple[float, tuple[Mount, ...], bool]] = {}
         self._silent: dict[tuple[str, str], float] = {}
         self._kept: dict[str, int] = {}
-        self._ours: dict[str, bool] = {"": True}
-        self._ours_since = time.monotonic()
+        self._recalled: dict[str, bytes] | None = {} if remembers else None
+        self._ours = Ours()
         self._lock = threading.Lock()
 
     def path(self, path: str) -> str:
@@ -82,7 +90,9 @@ class Host:
         """
         if self.may_block(path):
             return self._isolated("read", path, limit)
-        fd = self._open_among_ours(path)
+        fd = None
+        if not self._prefix and not path.startswith("/proc/"):
+            fd = self._ours.open(path)
         if fd is None:
             fd = self._open_regular(path)
         try:
@@ -98,6 +108,19 @@ class Host:
             return b"".join(parts)
         finally:
             os.close(fd)
+
+    def recall(self, path: str) -> bytes:
+        """The same for a small file that several ask for and that nobody changes.
+
+        Raises:
+            BlockedError: its file system did not answer in time.
+            OSError: what the system says; EINVAL for anything but a regular file.
+        """
+        if self._recalled is None:
+            return self.read(path, RECALLED_BYTES)
+        if path not in self._recalled:
+            self._recalled[path] = self.read(path, RECALLED_BYTES)
+        return self._recalled[path]
 
     def names(self, path: str) -> list[str]:
         """The names in a directory, in no order.
@@ -203,6 +226,10 @@ class Host:
 
         Links are followed by hand and only where a blocking mount exists at all.
         """
+        if not self._prefix and not path.startswith("/proc/"):
+            known = self._mounts.get(_OWN_MOUNTS)
+            if known is not None and not known[2] and time.monotonic() - known[0] <= _MOUNTS_TTL_S:
+                return False
         mounts, inside = self._mounts_of(path)
         return self._blocking_mount(path, inside, mounts) is not None
 
@@ -262,7 +289,7 @@ class Host:
         elif self._prefix and self.proc != "/proc":
             source = f"{self.proc}/1/mountinfo"
         else:
-            source = "/proc/self/mountinfo"
+            source = _OWN_MOUNTS
             strip = root.rstrip("/")
         now = time.monotonic()
         known = self._mounts.get(source)
@@ -311,35 +338,6 @@ class Host:
         finally:
             os.close(root)
 
-    def _open_among_ours(self, path: str) -> int | None:
-        """The same as `_open_regular`, in fewer steps: where nobody else can exchange the file.
-
-        None for everything that is not a plain file in such a directory.
-        """
-        if self._prefix or path.startswith("/proc/") or not self._is_ours(path.rpartition("/")[0]):
-            return None
-        try:
-            status = os.lstat(path)
-            if not stat.S_ISREG(status.st_mode) or status.st_uid not in (0, os.geteuid()):
-                return None
-            return os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
-        except OSError:
-            return None
-
-    def _is_ours(self, directory: str) -> bool:
-        """Whether a directory, and all above it, may only be changed by root or by the reader.
-
-        What lies in a sticky one is exchanged by its owner alone. Source: inode(7), S_ISVTX.
-        """
-        if time.monotonic() - self._ours_since > _MOUNTS_TTL_S:
-            self._ours, self._ours_since = {"": True}, time.monotonic()
-        known = self._ours.get(directory)
-        if known is None:
-            above, slash, _ = directory.rpartition("/")
-            known = slash == "/" and self._is_ours(above) and _is_closed(directory)
-            self._ours[directory] = known
-        return known
-
     def _open_regular(self, path: str) -> int:
         """A readable descriptor of a regular file; opening anything else could have an effect."""
         look = self._open(path, os.O_PATH)
@@ -360,17 +358,6 @@ class Host:
 def _is_of_proc(path: str) -> bool:
     """Whether the path stays in procfs itself."""
     return path.startswith("/proc/") and _INSIDE.match(path) is None
-
-
-def _is_closed(directory: str) -> bool:
-    """A real directory of root's or of the reader's, in which others exchange nothing."""
-    try:
-        status = os.lstat(directory)
-    except OSError:
-        return False
-    is_shared = status.st_mode & 0o022 and not status.st_mode & stat.S_ISVTX
-    is_mine = status.st_uid in (0, os.geteuid())
-    return stat.S_ISDIR(status.st_mode) and is_mine and not is_shared
 
 
 def _read_mounts(source: str, strip: str) -> tuple[Mount, ...]:

@@ -32,7 +32,6 @@ DEFAULT_STATES = (
 _DEFAULT_OCI_ROOT = "/run/containerd/runc"
 _SHIM_PREFIX = "containerd-shim-"
 _SMALL_BYTES = 4096
-_OPTIONS_BYTES = 64 << 10
 _SPEC_BYTES = 4 << 20
 
 
@@ -106,7 +105,7 @@ class BundleReader:
         except OSError:
             return None
         address, api = self._address(path)
-        options = self._json(f"{path}/options.json", _OPTIONS_BYTES) or {}
+        options = self._options(path)
         return Bundle(
             ref=ref,
             path=path,
@@ -171,6 +170,13 @@ class BundleReader:
         except OSError:
             return ""
         return content.decode(errors="replace").strip()
+
+    def _options(self, path: str) -> Any:
+        """What the shim gave its runtime; discovery read it for the roots."""
+        try:
+            return json.loads(self._host.recall(f"{path}/options.json"))
+        except (OSError, ValueError, RecursionError):
+            return None
 
     def _json(self, path: str, limit: int) -> Any:
         try:
