@@ -77,8 +77,28 @@ def plugins() -> dict[str, str]:
     for directory in dict.fromkeys(sys.path):
         for name in _names(directory or "."):
             if name.endswith(".dist-info") and not name.startswith("rtscope-"):
-                found.update(_group_of(os.path.join(directory, name)))
-    return {name: target for name, target in found.items() if name not in BUILTIN}
+                for kind, target in _group_of(os.path.join(directory, name)).items():
+                    if kind not in BUILTIN and _is_safe(target):
+                        found.setdefault(kind, target)
+    return found
+
+
+def _is_safe(target: str) -> bool:
+    """Whether only root could have written the code, where root is about to run it."""
+    if os.geteuid() != 0:
+        return True
+    place = target.partition(":")[0].partition(".")[0]
+    for directory in dict.fromkeys(sys.path):
+        base = os.path.join(directory or ".", place)
+        for path in (os.path.join(base, "__init__.py"), f"{base}.py"):
+            if os.path.exists(path):
+                return _is_roots(path) and _is_roots(os.path.dirname(path))
+    return False
+
+
+def _is_roots(path: str) -> bool:
+    status = os.stat(path)
+    return status.st_uid == 0 and not status.st_mode & 0o022
 
 
 def _names(directory: str) -> list[str]:
@@ -91,8 +111,7 @@ def _names(directory: str) -> list[str]:
 def _group_of(dist_info: str) -> dict[str, str]:
     path = os.path.join(dist_info, "entry_points.txt")
     try:
-        status = os.stat(path)
-        if os.geteuid() == 0 and (status.st_uid != 0 or status.st_mode & 0o022):
+        if os.geteuid() == 0 and not _is_roots(path):
             return {}
         with open(path, encoding="utf-8", errors="replace") as file:
             text = file.read(1 << 20)
