@@ -5,7 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from rtscope.correlate.asked import Answers, sentence
 from rtscope.correlate.groups import Group, group
 from rtscope.correlate.kernel import Kernel
-from rtscope.correlate.rows import Row, Sandboxes
+from rtscope.correlate.pods import Pods
+from rtscope.correlate.rows import Row
 from rtscope.correlate.verdicts import settled_before, views_of
 from rtscope.model.facts import replace
 from rtscope.model.inventory import Container, Inventory, LayerView
@@ -34,7 +35,7 @@ def join(observations: Sequence[Observation], previous: Inventory | None = None)
     answers = Answers(ordered, kernel.why_unread)
     groups = group(ordered, kernel.processes)
     node = ordered[0].node
-    pods = Sandboxes(groups, [(o.source, pod) for o in ordered for pod in o.kubelet_pods])
+    pods = Pods(groups, [(o.source, pod) for o in ordered for pod in o.kubelet_pods])
     rows = [Row(one, kernel, node, pods) for one in groups]
     explained = [key for row in rows for key in row.processes]
     rows += [Row(Group(()), kernel, node, pods, s) for s in kernel.without_record(explained)]

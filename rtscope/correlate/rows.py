@@ -16,12 +16,12 @@ from rtscope.correlate.engines import (
 from rtscope.correlate.expect import Kind, worst
 from rtscope.correlate.groups import MONITORS, SANDBOXED, Group, state_dir_of
 from rtscope.correlate.kernel import Kernel, is_waiting
+from rtscope.correlate.pods import Pods
 from rtscope.model.inventory import Container, LayerView
 from rtscope.model.observation import Endpoint, Node
 from rtscope.model.records import KubeletPod, Pod, Process, Sandbox, Shim
 from rtscope.model.refs import ProcessKey, Ref
 from rtscope.model.state import Layer, State
-from rtscope.procfs.cgroups import parse_path
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 STRAYS_ORIGIN = "/proc"
@@ -36,7 +36,7 @@ class Row:
         group: Group,
         kernel: Kernel,
         node: Node,
-        pods: "Sandboxes",
+        pods: Pods,
         strays: Sequence[Process] = (),
     ) -> None:
         """Args: strays are processes of a container that no record explains, parents first."""
@@ -363,39 +363,6 @@ class Row:
         pod = self.pod()
         if pod is not None and pod.sandbox_id is not None and not self.group.is_remote:
             yield from self._pods.of(pod.sandbox_id)
-
-
-class Sandboxes:
-    """The node's CRI sandboxes by id, and the kubelet's pods by uid."""
-
-    def __init__(
-        self, groups: Sequence[Group], kubelets: Sequence[tuple[str, KubeletPod]] = ()
-    ) -> None:
-        self._by_uid: dict[str, list[tuple[str, KubeletPod]]] = {}
-        for source, pod in kubelets:
-            self._by_uid.setdefault(pod.uid, []).append((source, pod))
-        self._by_id: dict[str, list[tuple[str, Sandbox]]] = {}
-        for group in groups:
-            for item, sandbox in group.sandboxes:
-                self._by_id.setdefault(sandbox.ref.id, []).append((item.source, sandbox))
-
-    def of(self, sandbox_id: str) -> list[tuple[str, Sandbox]]:
-        """(source, sandbox) of every record of it."""
-        return self._by_id.get(sandbox_id, [])
-
-    def of_uid(self, uid: str | None) -> list[tuple[str, KubeletPod]]:
-        """(source, pod directory) of the pod with this uid."""
-        return self._by_uid.get(uid or "", [])
-
-    def pod_of_cgroup(self, init: Process | None) -> Pod | None:
-        """The pod whose cgroup an init is in, by the kubelet's words."""
-        path = "" if init is None else init.cgroup or ""
-        shape = parse_path(path) if "kubepods" in path else None
-        if shape is None or shape.pod_uid is None:
-            return None
-        for _, pod in self.of_uid(shape.pod_uid):
-            return Pod(name=pod.name, namespace=pod.namespace, uid=pod.uid)
-        return Pod(uid=shape.pod_uid)
 
 
 def _pod_of(sandbox: Sandbox) -> Pod:
