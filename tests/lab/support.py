@@ -114,7 +114,7 @@ def committed() -> list[str]:
     """The rows that stand in docs/support.md."""
     with open(PATH, encoding="utf-8") as file:
         inside = file.read().split(BEGIN, 1)[1].split(END, 1)[0]
-    return [line for line in inside.splitlines() if line.startswith("| ")][1:]
+    return [line for line in inside.splitlines() if line.startswith("| ")][2:]
 
 
 def write(table: list[str]) -> None:
