@@ -8,7 +8,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Collection, Mapping, Sequence
 
 from tests.lab import packages, processes
@@ -16,6 +15,8 @@ from tests.lab import seed as seeds
 from tests.lab.layout import LabError
 from tests.lab.node import Node
 
+# The system's own, which a container sees through the bound folders.
+PYTHON = "/usr/bin/python3"
 USER = 65534
 _SYSTEM = ("/usr", "/lib", "/lib64")
 # An interpreter under another name; it writes the arguments of what it plays over its own.
@@ -92,15 +93,14 @@ class Strangers:
         if not os.path.exists(path):
             os.makedirs(os.path.dirname(path), exist_ok=True)
             # A copy: /proc/PID/exe and comm then have the name, too.
-            shutil.copy2(os.path.realpath(sys.executable), path)
+            shutil.copy2(os.path.realpath(PYTHON), path)
         command = [arguments[0], self._script]
         space = sum(len(word) + 1 for word in arguments) - sum(len(word) + 1 for word in command)
         assert space > 0, "the arguments are shorter than the script's path"
         ready = os.path.join(self.folder, f"{name}.ready")
         environ = {
             "STRANGER": json.dumps((name, self.log, ready, addresses, arguments)),
-            "PYTHONHOME": sys.base_prefix,
-            "LD_LIBRARY_PATH": f"{sys.base_prefix}/lib",
+            "PYTHONHOME": "/usr",
             "PATH": f"{self.folder}/bin:{packages.SYSTEM_PATH}",
         }
         return [*command, "x" * (space - 1)], environ
