@@ -254,7 +254,7 @@ def _keys(item: Item, addresses: Addresses, processes: Mapping[int, Process]) ->
     if isinstance(record, Shim):
         yield from _shim_keys(space, record, addresses)
         return
-    yield (space, record.ref)
+    yield (space, _as_seen_inside(record.ref, item.endpoint))
     directory = getattr(record, "bundle_dir", None)
     if isinstance(record, Bundle):
         directory = record.path
@@ -269,6 +269,14 @@ def _keys(item: Item, addresses: Addresses, processes: Mapping[int, Process]) ->
         yield from _init_keys(space, record, processes)
     elif isinstance(record, ContainerRecord | Sandbox):
         yield from _engine_keys(item, record, addresses)
+
+
+def _as_seen_inside(ref: Ref, endpoint: Endpoint) -> Ref:
+    """The name that a nested engine itself has for a record: its shims know no other."""
+    if endpoint.nested_in is None:
+        return ref
+    origin = ref.origin.removeprefix(f"/proc/{endpoint.nested_in}/root")
+    return Ref(origin=origin, namespace=ref.namespace, id=ref.id)
 
 
 def _canonical(directory: str) -> str:

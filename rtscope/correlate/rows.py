@@ -145,7 +145,9 @@ class Row:
                 return record.below_namespace or item.endpoint.namespace
         if self.group.sandboxes:
             return self.group.sandboxes[0][1].ref.namespace or None
-        return None
+        named = [shim.namespace for _, shim in self.group.shims]
+        named += [state.ref.namespace for _, state in self.group.oci]
+        return next((name for name in named if name), None)
 
     def build(self, key: str, views: Mapping[Layer, LayerView]) -> Container:
         """The container, with the verdicts on its layers."""
