@@ -168,7 +168,8 @@ def parse_config(path: str, content: bytes) -> ConfigFile:
         document = tomllib.loads(text)
     except UnicodeDecodeError as error:
         raise UsageError(f"configuration {path}: not UTF-8 at byte {error.start}") from error
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:
+        # Not only TOMLDecodeError: a number of 5,000 digits is a ValueError of int().
         why = str(error)[:1].lower() + str(error)[1:]
         raise UsageError(f"configuration {path}: {why}", f"edit {path}") from error
     values: dict[str, Any] = {}

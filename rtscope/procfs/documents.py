@@ -26,7 +26,8 @@ def toml_of(host: Host, path: str) -> dict[str, Any]:
 
     try:
         return tomllib.loads(content.decode(errors="replace"))
-    except (tomllib.TOMLDecodeError, RecursionError):
+    except (ValueError, RecursionError):
+        # Not only TOMLDecodeError: a number of 5,000 digits is a ValueError of int().
         return {}
 
 

@@ -92,7 +92,7 @@ def membership_in(spec: bytes) -> tuple[str | None, str | None]:
 def exit_code_from(data: bytes) -> int | None:
     """The number in a file that conmon wrote at the end. Source: conmon, src/ctr_exit.c."""
     word = data.strip()
-    return int(word) if word.isdigit() and int(word) < 256 else None
+    return int(word) if word.isdigit() and len(word) < 4 and int(word) < 256 else None
 
 
 def pid_from(data: bytes) -> int | None:
