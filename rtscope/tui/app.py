@@ -23,6 +23,7 @@ from rtscope.tui.live import LiveNode, NodeSource
 from rtscope.tui.log import Log, state_file
 from rtscope.tui.messages import InventoryTaken
 from rtscope.tui.schedule import Schedule
+from rtscope.tui.themes import DEFAULT_THEME
 from rtscope.tui.views.registry import VIEWS
 
 
@@ -50,10 +51,14 @@ class RtscopeApp(Actions):
         self.keymap = keymap or {}
         self.crash: BaseException | None = None
         self._recorded = inventory
-        self._wanted_theme = theme or layout.theme
+        self._wanted_theme = theme
         if source is not None and inventory is None:
             self.schedule = Schedule(
-                source, self._post_safely, refresh_s=refresh_s, clock=self.clock.monotonic
+                source,
+                self._post_safely,
+                refresh_s=refresh_s,
+                clock=self.clock.monotonic,
+                cpu=self.clock.cpu,
             )
 
     def _post_safely(self, message: Any) -> None:
@@ -63,10 +68,7 @@ class RtscopeApp(Actions):
 
     def on_mount(self) -> None:
         self.set_keymap(dict(self.keymap))
-        wanted = self._wanted_theme
-        is_plain = self.no_color or self.console.color_system in (None, "standard")
-        known = wanted is not None and wanted in self.available_themes and not is_plain
-        self.theme = wanted if known and wanted is not None else self.usual_theme()
+        self.theme = self._first_theme()
         for view in self.views:
             view.restore(self.remembered)
         names = [entry.name for entry in VIEWS]
@@ -84,6 +86,16 @@ class RtscopeApp(Actions):
         elif self.schedule is not None:
             self.schedule.tick()
         self.set_interval(TICK_S, self.tick)
+
+    def _first_theme(self) -> str:
+        """What was configured, what was chosen last, or what the terminal can show."""
+        usual = self.usual_theme()
+        if self.no_color:
+            return usual
+        if self._wanted_theme in self.available_themes:
+            return self._wanted_theme or usual
+        last = self.remembered.theme
+        return last if last in self.available_themes and usual == DEFAULT_THEME else usual
 
     # ------------------------------------------------------------ the end
     def _handle_exception(self, error: Exception) -> None:

@@ -282,3 +282,7 @@ class Clock:
 
     def now(self) -> datetime:
         return datetime.now(UTC)
+
+    def cpu(self) -> float:
+        """CPU time of the calling thread."""
+        return time.thread_time()

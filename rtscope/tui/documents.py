@@ -97,7 +97,7 @@ def _blanked(member: Any, removed: list[Removed], path: str) -> Any:
     for number, one in enumerate(member):
         removed.append(Removed(path=f"{path}[{number}]", reason="environment"))
         if isinstance(one, dict):
-            found.append({k: (REMOVED if k == "value" else v) for k, v in one.items()})
+            found.append(f"{one.get('key') or one.get('name') or ''}={REMOVED}")
         else:
             name, equals, _ = str(one).partition("=")
             found.append(name + equals + (REMOVED if equals else ""))

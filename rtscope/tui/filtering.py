@@ -79,7 +79,7 @@ def _pair_test(pair: str) -> Test:
 def _word_test(word: str) -> Test:
     if _REGEX_SIGNS & set(word):
         try:
-            pattern = re.compile(word, re.IGNORECASE)
+            pattern = re.compile(word, re.IGNORECASE | re.MULTILINE)
         except re.error:
             pass
         else:

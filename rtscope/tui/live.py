@@ -1,6 +1,5 @@
 """The node that the view looks at: live, or a recording that never changes."""
 
-import time
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -176,8 +175,3 @@ def said(observation: Observation) -> tuple[Any, ...]:
         observation.kubelet_pods,
         observation.gaps,
     )
-
-
-def thread_seconds() -> float:
-    """CPU time of the calling thread."""
-    return time.thread_time()

@@ -13,7 +13,7 @@ from textual.message import Message
 
 from rtscope.backends.base import Targets
 from rtscope.config.deadlines import QUIET_AFTER_S, QUIET_REFRESH_S, RECONCILE_S, REFRESH_S
-from rtscope.correlate.collect import skipped
+from rtscope.correlate.collect import silent, skipped
 from rtscope.correlate.join import join
 from rtscope.model.facts import replace
 from rtscope.model.inventory import Inventory
@@ -32,10 +32,19 @@ LOOK_SHARE = 0.02
 JOIN_SHARE = 0.05
 """Parts of one core that asking, looking at /proc and joining may take."""
 
-FIRST_JOIN_S = 0.5
-"""The first picture waits this long for sources, so that rows do not change their face at once."""
+FIRST_DAEMONS_S, FIRST_FILES_S = 1.0, 5.0
+"""The first picture waits this long for daemons, and for what is read from the node's own files:
+rows shall not change their face at once, and what was not read yet must not seem to be missing."""
 
-_CHANGE_GAP_S = 1.0
+LOOK_FIRST_S = 1.0
+"""Sources wait this long for a look that is under way; one that hangs holds nobody up."""
+
+CHANGE_GAP_S = 1.0
+"""Between two questions to one source that changes ask for."""
+
+TOGETHER_S = 2.0
+"""After a change the join waits this long for the sources to speak of it: a container that ends is
+gone for the kernel first and for its engine last, and in between they would seem to disagree."""
 
 
 class Schedule:
@@ -53,10 +62,12 @@ class Schedule:
         *,
         refresh_s: float = REFRESH_S,
         clock: Clock = time.monotonic,
+        cpu: Clock = time.thread_time,
     ) -> None:
         self._source = source
         self.post = post
         self._clock = clock
+        self._cpu = cpu
         self.refresh_s = refresh_s
         self.slots: dict[str, Slot] = {}
         self.kernel: Observation | None = None
@@ -67,11 +78,15 @@ class Schedule:
         self.changed_at = self.started_at
         self.looked_at: float | None = None
         self._full_at = float("-inf")
+        self._discovered_at: float | None = None
         self._look_cost_s = 0.0
         self._full_cost_s = 0.0
         self._is_looking = False
+        self._look_at = 0.0
         self._is_joining = False
         self._is_dirty = False
+        self._dirty_at = 0.0
+        self._is_look_owed = False
         self._join_at = 0.0
 
     # ------------------------------------------------------------ what is due
@@ -93,8 +108,12 @@ class Schedule:
     @property
     def is_settled(self) -> bool:
         """Nothing is in flight and nothing waits to be joined."""
-        is_busy = self._is_looking or self._is_joining or self._is_dirty
-        return self.inventory is not None and not (is_busy or self.is_asking)
+        return self.inventory is not None and not (self._is_dirty or self.is_in_flight)
+
+    @property
+    def is_in_flight(self) -> bool:
+        """A thread is at work."""
+        return self._is_looking or self._is_joining or self.is_asking
 
     def tick(self) -> None:
         """Start what is due."""
@@ -103,12 +122,16 @@ class Schedule:
         now = self._clock()
         if not self._is_looking and self._look_is_due(now):
             self._look(now)
-        for slot in self.slots.values():
+        # Who stands still is not asked: what /proc says of it now comes first.
+        is_blind = self._is_looking and now - self._look_at < LOOK_FIRST_S
+        for slot in () if is_blind else self.slots.values():
             if self.kernel is not None and slot.may_ask(now):
                 self._ask(slot, self.kernel, now)
         self._maybe_join(now)
 
     def _look_is_due(self, now: float) -> bool:
+        if self._is_look_owed and (self.looked_at is None or now - self.looked_at >= CHANGE_GAP_S):
+            return True
         return self.looked_at is None or now - self.looked_at >= max(
             self.pace_s, self._look_cost_s / LOOK_SHARE
         )
@@ -130,11 +153,12 @@ class Schedule:
         if is_full:
             self._full_at = now
         self._is_looking = True
+        self._look_at = now
 
         def work() -> Message:
-            start = time.thread_time()
+            start = self._cpu()
             look = self._source.look(is_full=is_full)
-            return KernelTaken(look, time.thread_time() - start)
+            return KernelTaken(look, self._cpu() - start)
 
         if not self._start("kernel", work):
             self._is_looking = False
@@ -143,11 +167,11 @@ class Schedule:
         endpoint = slot.endpoint
 
         def work() -> Message:
-            start = time.thread_time()
+            start = self._cpu()
             observation = self._source.observe(endpoint, kernel)
             if observation.source != endpoint.source:
                 observation = replace(observation, source=endpoint.source)
-            return SourceTaken(observation, time.thread_time() - start)
+            return SourceTaken(observation, self._cpu() - start)
 
         slot.asked(now)
         if not self._start(endpoint.source, work):
@@ -173,6 +197,7 @@ class Schedule:
         now = self._clock()
         look = message.look
         self._is_looking = False
+        self._is_look_owed = False
         self.looked_at = now
         self.gauges = (self.gauges[1], look.gauges)
         is_first = self.kernel is None
@@ -184,7 +209,7 @@ class Schedule:
             self._discovered(look.endpoints, now)
         if look.is_changed:
             self._changed(now)
-            gap = max(_CHANGE_GAP_S, 4 * sum(slot.cost_s for slot in self.slots.values()))
+            gap = max(CHANGE_GAP_S, 4 * sum(slot.cost_s for slot in self.slots.values()))
             for slot in self.slots.values():
                 slot.poke(now, 0.0 if is_first else gap)
         self._hold(look.kernel, now)
@@ -193,6 +218,8 @@ class Schedule:
     def _discovered(self, endpoints: tuple[Endpoint, ...], now: float) -> None:
         before = self.slots
         self.slots = {}
+        if self._discovered_at is None:
+            self._discovered_at = now
         for endpoint in endpoints:
             slot = before.get(endpoint.source)
             if slot is None:
@@ -223,6 +250,8 @@ class Schedule:
         if before is None or said(before) != said(message.observation):
             self._changed(now)
             self._poke_shims(slot, now)
+            # What it tells of may have begun or ended since /proc was read.
+            self._is_look_owed = before is not None
         self._maybe_join(now)
 
     def _poke_shims(self, slot: Slot, now: float) -> None:
@@ -230,20 +259,19 @@ class Schedule:
         if slot.endpoint.kind in ("containerd", "cri"):
             for other in self.slots.values():
                 if other.endpoint.kind == "shim" and other.observation is not None:
-                    other.poke(now, _CHANGE_GAP_S)
+                    other.poke(now, CHANGE_GAP_S)
 
     def _changed(self, now: float) -> None:
         self.changed_at = now
-        self._is_dirty = True
+        if not self._is_dirty:
+            self._is_dirty = True
+            self._dirty_at = now
 
     # ------------------------------------------------------------ join
     def _maybe_join(self, now: float) -> None:
         if not self._is_dirty or self._is_joining or self.kernel is None or now < self._join_at:
             return
-        is_early = self.inventory is None and now - self.started_at < FIRST_JOIN_S
-        if is_early and (
-            not self.slots or any(s.asked_at is not None for s in self.slots.values())
-        ):
+        if self._is_early(now) if self.inventory is None else self._is_half(now):
             return
         self._is_dirty = False
         self._is_joining = True
@@ -251,24 +279,41 @@ class Schedule:
         observations = self._observations(kernel)
 
         def work() -> Message:
-            start = time.thread_time()
+            start = self._cpu()
             inventory = join(self._source.completed(observations, kernel), previous)
-            return InventoryTaken(inventory, time.thread_time() - start)
+            return InventoryTaken(inventory, self._cpu() - start)
 
         if not self._start("join", work):
             self._is_joining = False
             self._is_dirty = True
             self._join_at = now + self.refresh_s
 
+    def _is_early(self, now: float) -> bool:
+        if self._discovered_at is None:
+            return True
+        waiting = [slot for slot in self.slots.values() if slot.observation is None]
+        waiting = [slot for slot in waiting if slot.endpoint.skip is None]
+        since = now - self._discovered_at
+        if any(slot.is_of_files for slot in waiting):
+            return since < FIRST_FILES_S
+        return bool(waiting) and since < FIRST_DAEMONS_S
+
+    def _is_half(self, now: float) -> bool:
+        """Some have not said yet what others said already."""
+        is_owed = self._is_look_owed or any(slot.is_owed for slot in self.slots.values())
+        return is_owed and now - self._dirty_at < TOGETHER_S
+
     def _observations(self, kernel: Observation) -> tuple[Observation, ...]:
         found = [kernel]
+        # Nothing is read with these: they only stamp what was left alone or is still out.
+        targets = Targets(node=kernel.node, host=Host("/"))
         for slot in self.slots.values():
             if slot.endpoint.skip is not None:
-                # Nothing is read with these: they only stamp what was left alone.
-                targets = Targets(node=kernel.node, host=Host("/"))
                 found.append(skipped(slot.endpoint, targets))
             elif slot.observation is not None:
                 found.append(slot.observation)
+            else:
+                found.append(silent(slot.endpoint, targets, "has not answered yet"))
         return tuple(found)
 
     def take_inventory(self, message: InventoryTaken) -> None:

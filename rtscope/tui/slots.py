@@ -44,6 +44,7 @@ class Slot:
     Attributes:
         asked_at: When the request that is out was made; None if none is out.
         is_again: It is to be asked once more as soon as the answer is there.
+        is_owed: Something changed, and it was not heard since.
         failures: Requests in a row that nobody answered.
     """
 
@@ -54,6 +55,7 @@ class Slot:
         self.answered_at: float | None = None
         self.due_at = 0.0
         self.is_again = False
+        self.is_owed = False
         self.failures = 0
         self.cost_s = 0.0
 
@@ -61,6 +63,11 @@ class Slot:
     def is_timed(self) -> bool:
         """Whether a timer asks it: shims are asked on doubt only."""
         return self.endpoint.kind != "shim"
+
+    @property
+    def is_of_files(self) -> bool:
+        """Whether it is read from the node's own files and shims: no daemon can hold it up."""
+        return self.endpoint.kind in UNHURRIED or not self.is_timed
 
     def found(self, endpoint: Endpoint, now: float) -> bool:
         """Discovery saw it again; whether what is shown of it changes."""
@@ -97,14 +104,18 @@ class Slot:
 
     def poke(self, now: float, gap_s: float) -> None:
         """Something changed: ask it soon, unless it does not answer anyway."""
+        if self.endpoint.skip is not None or self.failures:
+            return
+        self.is_owed = True
         if self.asked_at is not None:
             self.is_again = True
-        elif not self.failures:
+        else:
             last = self.answered_at if self.answered_at is not None else now - gap_s
             self.due_at = min(self.due_at, last + gap_s)
 
     def answered(self, observation: Observation, now: float, cost_s: float) -> None:
         self.asked_at = None
+        self.is_owed = self.is_again
         self.observation = observation
         self.cost_s = cost_s
         state = observation.endpoint.state

@@ -43,6 +43,9 @@ class Typed(Board):
 
     def set_filter(self, text: str) -> None:
         self.view.filter(text)
+        trouble = self.view.filter_trouble()
+        if trouble is not None and not self.prompt.is_open:
+            self.tell(trouble, is_wrong=True)
         self.follow()
         self.refresh_bars()
 

@@ -60,6 +60,10 @@ class View(Vertical):
     def filter_text(self) -> str:
         return ""
 
+    def filter_trouble(self) -> str | None:
+        """What of the filter is not understood."""
+        return None
+
     def command_line(self) -> list[str]:
         """The verb and flags that print what is on screen."""
         return []

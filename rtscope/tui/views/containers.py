@@ -33,7 +33,7 @@ class ContainerRows(Rows):
         return self.view.row(self.keys[index], width)
 
     def on_resize(self) -> None:
-        self.view.resized(self.size.width)
+        self.view.resized(self.room)
         super().on_resize()
 
 
@@ -76,7 +76,8 @@ class ContainersView(View):
         inventory = picture.inventory
         if inventory is None:
             return
-        self._drawn_with = context_of(inventory.containers, picture.at)
+        every = (shown.container for shown in picture.shown.values())
+        self._drawn_with = context_of(every, picture.at)
         self.marks &= picture.shown.keys()
         self._arrange()
 
@@ -185,9 +186,6 @@ class ContainersView(View):
         pieces.append((f" · {self._order_text()}", "dim"))
         if self._filter:
             pieces.append((f" · /{self._filter}", "accent"))
-            wrong = [term.trouble for term in terms(self._filter) if term.trouble]
-            if wrong:
-                pieces.append((f" {wrong[0]}", "warn"))
         return pieces
 
     def _order_text(self) -> str:
@@ -237,6 +235,9 @@ class ContainersView(View):
     def filter_text(self) -> str:
         return self._filter
 
+    def filter_trouble(self) -> str | None:
+        return next((term.trouble for term in terms(self._filter) if term.trouble), None)
+
     def toggle_all(self) -> None:
         self.is_all = not self.is_all
         self._arrange()
@@ -265,7 +266,7 @@ class ContainersView(View):
         found = tuple(BY_KEY[key] for key in keys if key in BY_KEY)
         self._columns = found or DEFAULT
         self._drawing = Drawing(self._columns)
-        self._drawing.place(self._rows.size.width)
+        self._drawing.place(self._rows.room)
         self._arrange()
 
     def on_bar_pressed(self, event: Bar.Pressed) -> None:

@@ -104,8 +104,8 @@ class Detail(Vertical):
         self._tabs.redraw()
 
     def refresh_lines(self) -> None:
-        if self._picture is not None and self._rows.size.width:
-            self._rows.put(self._lines(self._picture, self._rows.size.width - 1))
+        if self._picture is not None and self._rows.room:
+            self._rows.put(self._lines(self._picture, self._rows.room - 1))
 
     def _lines(self, picture: Picture, width: int) -> list[Line]:
         if self.source is not None:

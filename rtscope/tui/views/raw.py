@@ -56,7 +56,8 @@ def raw_lines(documents: Mapping[str, Loaded], folding: Folding) -> list[Line]:
         is_open = folding.is_open(key, 0)
         lines.append((key, _heading(loaded, is_open)))
         if is_open and loaded.is_here and not loaded.error:
-            lines.extend(_value("", loaded.document, key, 1, folding))
+            for name, member in _roots(loaded.document):
+                lines.extend(_value(name, member, key, 1, folding))
     return lines or [("none", [("no source of it has documents", "dim")])]
 
 
@@ -98,6 +99,11 @@ def _value(name: str, value: Any, path: str, depth: int, folding: Folding) -> It
     yield own, head
 
 
+def _roots(document: Any) -> list[tuple[str, Any]]:
+    """What stands right below the heading."""
+    return _members(document) or [("", document)]
+
+
 def _members(value: Any) -> list[tuple[str, Any]]:
     if isinstance(value, dict):
         return [(str(key), member) for key, member in value.items()]
@@ -137,7 +143,8 @@ def matching_paths(documents: Mapping[str, Loaded], search: str) -> list[str]:
     found: list[str] = []
     for key, loaded in documents.items():
         if loaded.is_here and not loaded.error:
-            found.extend(_matching("", loaded.document, key, wanted))
+            for name, member in _roots(loaded.document):
+                found.extend(_matching(name, member, key, wanted))
     return found
 
 

@@ -139,11 +139,11 @@ def layer_pieces(container: Container) -> list[Piece]:
             pieces[-1] = (pieces[-1][0] + sign, tone)
         else:
             pieces.append((sign, tone))
+    if container.stale_s is not None:
+        pieces.append((f" stale {age_text(container.stale_s)}", "warn"))
     words = layer_words(container)
     if words:
         pieces.append((f" {words}", verdict_style(container.verdict).value))
-    if container.stale_s is not None:
-        pieces.append((f" stale {age_text(container.stale_s)}", "warn"))
     return pieces
 
 

@@ -35,7 +35,7 @@ class SourceRows(Rows):
         return self.view.row(self.keys[index])
 
     def on_resize(self) -> None:
-        self.view.resized(self.size.width)
+        self.view.resized(self.room)
         super().on_resize()
 
 

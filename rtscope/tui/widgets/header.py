@@ -93,10 +93,14 @@ def _health(picture: Picture, *, has_times: bool) -> Iterator[Pieces]:
         views = [SourceView(endpoint=endpoint) for endpoint in picture.inventory.endpoints]
     shown = [view for view in views if view.endpoint.state not in _QUIET or view.waiting_s]
     daemons = [view for view in shown if view.endpoint.kind in _DAEMONS]
-    kinds = [view.endpoint.kind for view in daemons]
-    for view in daemons:
-        is_one = kinds.count(view.endpoint.kind) == 1
-        yield _daemon(view, has_times=has_times, has_address=not is_one)
+    for kind in dict.fromkeys(view.endpoint.kind for view in daemons):
+        same = [view for view in daemons if view.endpoint.kind == kind]
+        good = [view for view in same if _is_well(view)]
+        if len(good) > 1:
+            yield [(f"{len(good)} {_NAMES.get(kind, kind)} ", "plain"), ("ok", "ok")]
+        for view in same:
+            if view not in good or len(good) == 1:
+                yield _daemon(view, has_times=has_times, has_address=len(same) > 1)
     if picture.inventory is not None and picture.inventory.shims:
         yield _shims(picture.inventory)
     rest = [v for v in shown if v.endpoint.kind not in (*_DAEMONS, "shim")]
@@ -104,6 +108,10 @@ def _health(picture: Picture, *, has_times: bool) -> Iterator[Pieces]:
         yield _several(kind, [view for view in rest if view.endpoint.kind == kind])
     if not views:
         yield [("sources are looked for", "dim")]
+
+
+def _is_well(view: SourceView) -> bool:
+    return view.waiting_s is None and view.endpoint.state is EndpointState.OK
 
 
 def _daemon(view: SourceView, *, has_times: bool, has_address: bool) -> list[Piece]:

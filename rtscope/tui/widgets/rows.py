@@ -45,6 +45,7 @@ class Rows(ScrollView, can_focus=True):
         self.shift = 0
         self.is_followed = True
         self.empty = empty
+        self._is_to_centre = False
         self._index: dict[str, int] = {}
         self._strips: dict[int, Strip] = {}
         self._paints: Mapping[str, Paint] = {}
@@ -52,6 +53,11 @@ class Rows(ScrollView, can_focus=True):
     def pieces(self, index: int, width: int) -> Pieces:
         """The line of a row. For subclasses."""
         raise NotImplementedError(index, width)
+
+    @property
+    def room(self) -> int:
+        """Cells of a line, without the scrollbar's."""
+        return self.scrollable_content_region.width
 
     # ------------------------------------------------------------ content
     @property
@@ -90,7 +96,7 @@ class Rows(ScrollView, can_focus=True):
         """The row keeps its line of the screen, unless the list stood at its top."""
         top = round(self.scroll_y)
         height = max(1, self.size.height)
-        self.virtual_size = Size(self.size.width, len(self.keys))
+        self.virtual_size = Size(self.room, len(self.keys))
         if top == 0 and new < height:
             return
         if top <= old < top + height:
@@ -112,17 +118,26 @@ class Rows(ScrollView, can_focus=True):
             return
         index = max(0, min(index, len(self.keys) - 1))
         before, self.cursor = self.cursor, index
-        top, height = round(self.scroll_y), max(1, self.size.height)
-        if is_centred and not top <= index < top + height - 1:
-            start = max(0, min(index - height // 3, len(self.keys) - height))
-            self.scroll_to(y=start, animate=False, force=True, immediate=True)
-        else:
-            self.scroll_to_region(
-                Region(0, index, 1, 1), animate=False, force=True, immediate=True, x_axis=False
-            )
+        self._bring_into_view(is_centred=is_centred)
         if before != index:
             self.refresh()
             self.post_message(self.Moved(self))
+
+    def _bring_into_view(self, *, is_centred: bool) -> None:
+        top, height = round(self.scroll_y), self.size.height
+        if not height:
+            self._is_to_centre = is_centred
+        elif is_centred and not top < self.cursor < top + height - 1:
+            start = max(0, min(self.cursor - height // 3, len(self.keys) - height))
+            self.scroll_to(y=start, animate=False, force=True, immediate=True)
+        else:
+            self.scroll_to_region(
+                Region(0, self.cursor, 1, 1),
+                animate=False,
+                force=True,
+                immediate=True,
+                x_axis=False,
+            )
 
     def move(self, step: int) -> None:
         self.move_to(self.cursor + step)
@@ -145,7 +160,7 @@ class Rows(ScrollView, can_focus=True):
     # ------------------------------------------------------------ drawing
     def render_line(self, y: int) -> Strip:
         index = y + round(self.scroll_y)
-        width = self.size.width
+        width = self.room
         base = self.rich_style
         if not self.keys and y == 1 and self.empty:
             strip = strip_of([("  " + self.empty, "dim")], self._paints)
@@ -168,11 +183,10 @@ class Rows(ScrollView, can_focus=True):
 
     def on_resize(self) -> None:
         self._strips.clear()
-        self.virtual_size = Size(self.size.width, len(self.keys))
+        self.virtual_size = Size(self.room, len(self.keys))
         if self.keys:
-            self.scroll_to_region(
-                Region(0, self.cursor, 1, 1), animate=False, force=True, immediate=True
-            )
+            is_centred, self._is_to_centre = self._is_to_centre, False
+            self._bring_into_view(is_centred=is_centred)
 
     def on_click(self, event: events.Click) -> None:
         index = event.y + round(self.scroll_y)
