@@ -68,7 +68,8 @@ class Machine:
             incoming = ["-incoming", f"exec:zstd -dcq {VM_DIR}/state.zst"]
         with open(os.path.join(self.dir, "qemu.log"), "wb") as log:
             self._process = subprocess.Popen(
-                self._command(disk) + incoming,
+                # It ends with us, however we end.
+                ["setpriv", "--pdeathsig", "KILL", *self._command(disk), *incoming],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
