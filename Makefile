@@ -4,7 +4,7 @@ SHELL := /bin/sh
 NAME ?= dev
 GENERATION ?= forky
 
-.PHONY: run dev test test-all unit lint lab-prepare lab-up lab-down lab-status bench bench-tui screenshots demo clean
+.PHONY: run dev test test-all unit lint lab-prepare lab-up lab-down lab-status lab-vm bench bench-tui screenshots demo clean
 
 run:
 	@sh tools/venv.sh run
@@ -36,6 +36,9 @@ lab-down: dev
 
 lab-status: dev
 	@$(PY) -m tests.lab status
+
+lab-vm: dev
+	@$(PY) -m tests.lab.vm build
 
 bench: lab-prepare
 	@$(PY) -m bench.listing

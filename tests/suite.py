@@ -53,9 +53,10 @@ PREPARE = Group(
     commands=(
         (sys.executable, "-m", "tests.lab.prepare", "--suites", "forky,trixie", "--youki"),
         (sys.executable, "-m", "tests.contract.prepare"),
+        (sys.executable, "-m", "tests.lab.vm", "build"),
     ),
 )
-UNIT = Group(name="unit", pytest=("tests/unit", "tests/cli", "-n", "2"))
+UNIT = Group(name="unit", pytest=("tests/unit", "tests/cli", "tests/fuzz", "-n", "2"), retries=1)
 VIEW = Group(name="view", pytest=("tests/tui",), retries=1)
 CONTRACT = Group(name="contract", pytest=("tests/contract",), retries=1)
 LAB = Group(name="lab", pytest=("tests/lab", "-m", "not long"), retries=1)
