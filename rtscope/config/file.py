@@ -137,6 +137,11 @@ def read_config(path: str, *, must_be_roots: bool = False) -> ConfigFile | None:
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except (FileNotFoundError, NotADirectoryError):
         return None
+    except PermissionError as error:
+        # HOME may still be another user's: in a container that runs as nobody, below setpriv.
+        if not must_be_roots and not os.access(os.path.dirname(path), os.X_OK):
+            return None
+        raise UsageError(f"configuration {path}: permission denied", f"ls -l {path}") from error
     except OSError as error:
         why = (error.strerror or str(error)).lower()
         raise UsageError(f"configuration {path}: {why}", f"ls -l {path}") from error
