@@ -147,7 +147,10 @@ def _instant(value: Any, where: str, _unknown: set[str]) -> datetime:
         raise _wrong(where, "an RFC 3339 instant", value) from error
     if at.tzinfo is None:
         raise _wrong(where, "an instant with a zone", value)
-    return at.astimezone(UTC)
+    try:
+        return at.astimezone(UTC)
+    except OverflowError as error:
+        raise _wrong(where, "an instant of this calendar", value) from error
 
 
 def _word(kind: type[StrEnum]) -> Read:

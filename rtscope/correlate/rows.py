@@ -288,7 +288,10 @@ class Row:
         if self._node.btime is None or not self._node.clk_tck:
             return None
         seconds = self._node.btime + key.start / self._node.clk_tck
-        return _EPOCH + timedelta(seconds=round(seconds, 2))
+        try:
+            return _EPOCH + timedelta(seconds=round(seconds, 2))
+        except OverflowError:
+            return None  # a recording may say anything
 
     def _started_at(self) -> datetime | None:
         if self.init is not None and self.state is not State.CREATED:

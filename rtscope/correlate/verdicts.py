@@ -27,7 +27,10 @@ _RECORDED = frozenset(Layer) - {Layer.PROCESS, Layer.CGROUP}
 def settled_before(observations: Iterable[Observation]) -> datetime | None:
     """What changed after this instant may have been seen by one source and not by another."""
     read = [o.taken_at for o in observations if o.endpoint.state in ANSWERED]
-    return min(read) - timedelta(seconds=SETTLED_S) if read else None
+    try:
+        return min(read) - timedelta(seconds=SETTLED_S) if read else None
+    except OverflowError:
+        return None  # a recording may say anything
 
 
 def views_of(row: Row, answers: Answers, settled_at: datetime | None) -> dict[Layer, LayerView]:

@@ -12,9 +12,21 @@ import time
 import traceback
 
 from tests.fuzz.mutate import BYTES, WORDS, edited
-from tests.fuzz.targets import CORPUS, TARGETS, close_all, corpus_of
+from tests.fuzz.targets import TARGETS, close_all, corpus_of, directory_of
 
-KINDS = ("token", "token", "token", "insert", "cut", "drop", "repeat", "flip")
+KINDS = (
+    "value",
+    "value",
+    "value",
+    "token",
+    "token",
+    "token",
+    "insert",
+    "cut",
+    "drop",
+    "repeat",
+    "flip",
+)
 
 
 def one_input(seeds: tuple[bytes, ...], chance: random.Random) -> bytes:
@@ -26,7 +38,7 @@ def one_input(seeds: tuple[bytes, ...], chance: random.Random) -> bytes:
 
 
 def keep(name: str, data: bytes) -> str:
-    path = os.path.join(CORPUS, name, "crash-" + hashlib.sha256(data).hexdigest()[:12])
+    path = os.path.join(directory_of(name), "crash-" + hashlib.sha256(data).hexdigest()[:12])
     with open(path, "wb") as kept:
         kept.write(data)
     return path

@@ -5,17 +5,19 @@ its caller would. What a caller turns into a gap is documented; anything else is
 """
 
 import gzip
+import io
 import json
 import os
 import socket
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from typing import Any
 
 from google.protobuf.message import DecodeError
 
+from rtscope import cli
 from rtscope._pb import containers_pb2, cri_pb2
 from rtscope.backends.base import Draft, Targets
 from rtscope.backends.channel.connection import Connection
@@ -23,7 +25,7 @@ from rtscope.backends.channel.failure import Peer
 from rtscope.backends.channel.hpack import Decoder, HpackError, encode_request
 from rtscope.backends.channel.http import HttpConnection
 from rtscope.backends.containerd import convert as containerd
-from rtscope.backends.cri import convert as cri
+from rtscope.backends.cri import convert as cri_convert
 from rtscope.backends.docker import convert as docker
 from rtscope.backends.docker.files import DockerFilesBackend
 from rtscope.backends.kubelet import certificate
@@ -38,7 +40,7 @@ from rtscope.backends.shim.convert import task_from
 from rtscope.capture import codec, file
 from rtscope.config.deadlines import Deadlines
 from rtscope.config.file import parse_config
-from rtscope.errors import BackendError, UsageError
+from rtscope.errors import BackendError, ExitCode, UsageError
 from rtscope.model.observation import Endpoint, Node
 from rtscope.model.refs import Ref
 from rtscope.procfs import cgroups, mounts
@@ -180,18 +182,37 @@ def _recording(data: bytes) -> None:
         file.load(f"{node.root}/recording")
 
 
+def _listing(verb: str, *words: str) -> Callable[[bytes], None]:
+    """A verb that lists what somebody recorded, to the last character."""
+
+    def run(data: bytes) -> None:
+        with folder() as node, redirect_stdout(_Pipe()), redirect_stderr(_Pipe()):
+            node.put("/recording", data)
+            code = cli.run([verb, *words, "--from", f"{node.root}/recording"])
+        assert code in (ExitCode.OK, ExitCode.USAGE, ExitCode.UNREADABLE), code
+
+    return run
+
+
+class _Pipe(io.TextIOWrapper):
+    """As strict as a user's UTF-8 terminal: what is no character cannot be written."""
+
+    def __init__(self) -> None:
+        super().__init__(io.BytesIO(), encoding="utf-8", errors="strict")
+
+
 def _cri(data: bytes) -> None:
     item = cri_pb2.Container.FromString(data)
-    known = cri.Store(origin="/c")
-    cri.record_from(item, known, {})
-    cri.sandbox_from(cri_pb2.PodSandbox.FromString(data), known)
+    known = cri_convert.Store(origin="/c")
+    cri_convert.record_from(item, known, {})
+    cri_convert.sandbox_from(cri_pb2.PodSandbox.FromString(data), known)
 
 
 def _cri_info(data: bytes) -> None:
     answer = cri_pb2.ContainerStatusResponse(info={"info": data.decode(errors="replace")})
-    record = cri.record_from(cri_pb2.Container(id="c"), cri.Store(origin="/c"), {})
-    cri.detailed(record, answer)
-    cri.document_from(answer)
+    record = cri_convert.record_from(cri_pb2.Container(id="c"), cri_convert.Store(origin="/c"), {})
+    cri_convert.detailed(record, answer)
+    cri_convert.document_from(answer)
 
 
 def _containerd(data: bytes) -> None:
@@ -357,12 +378,21 @@ TARGETS: dict[str, Target] = {
     "http1": Target(_http1, (BackendError,), cost=4),
     "config": Target(lambda data: parse_config("/etc/rtscope.toml", data), (UsageError,)),
     "recording": Target(_recording, (UsageError,), cost=3),
+    "recording-ps": Target(_listing("ps", "-a", "--all-runtimes", "--no-trunc"), cost=6),
+    "recording-json": Target(_listing("ps", "-a", "--all-runtimes", "-o", "json"), cost=6),
+    "recording-tree": Target(_listing("tree"), cost=6),
+    "recording-sources": Target(_listing("sources"), cost=6),
 }
+
+
+def directory_of(name: str) -> str:
+    """Where a target's inputs are kept: those of one kind of file together."""
+    return os.path.join(CORPUS, "recording" if name.startswith("recording") else name)
 
 
 def corpus_of(name: str) -> tuple[bytes, ...]:
     """The kept inputs of a target, in the order of their names."""
-    directory = os.path.join(CORPUS, name)
+    directory = directory_of(name)
     kept = []
     for entry in sorted(os.listdir(directory)):
         with open(os.path.join(directory, entry), "rb") as kept_file:

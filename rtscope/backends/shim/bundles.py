@@ -193,8 +193,10 @@ def spec_from(document: Any) -> Mapping[str, str] | None:
     if not isinstance(document, dict):
         return None
     process = _mapping(document.get("process"))
+    args = process.get("args")
+    words = args if isinstance(args, list) else ()
     spec = {
-        "args": " ".join(arg for arg in process.get("args") or () if isinstance(arg, str)),
+        "args": " ".join(word for word in words if isinstance(word, str)),
         "cgroups_path": _mapping(document.get("linux")).get("cgroupsPath"),
         "rootfs": _mapping(document.get("root")).get("path"),
         "hostname": document.get("hostname"),
