@@ -1,0 +1,23 @@
+"""The page of promises names tests that exist."""
+
+import os
+import re
+
+ROOT = os.path.join(os.path.dirname(__file__), "..", "..")
+
+
+def defined() -> set[str]:
+    names: set[str] = set()
+    for folder, _, files in os.walk(os.path.join(ROOT, "tests")):
+        for file in files:
+            if file.startswith("test_") and file.endswith(".py"):
+                with open(os.path.join(folder, file), encoding="utf-8") as source:
+                    names |= set(re.findall(r"def (test_\w+)", source.read()))
+    return names
+
+
+def test_every_test_that_the_architecture_names_exists():
+    with open(os.path.join(ROOT, "docs", "architecture.md"), encoding="utf-8") as page:
+        named = set(re.findall(r"`(test_\w+)`", page.read()))
+    assert len(named) > 40
+    assert named - defined() == set()
