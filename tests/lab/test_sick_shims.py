@@ -112,6 +112,44 @@ def test_a_thousand_records_without_tasks_are_all_listed(crowd: Node) -> None:
     assert len(running) == COUNT
 
 
+def listed_without_daemons(
+    node: Node, expected: dict[int, str], healthy_s: float, noted: tuple[str, ...]
+) -> None:
+    """Everything that runs, with its id, in less time than silent daemons could cost."""
+    taken = []
+    for _ in range(3):
+        start = time.monotonic()
+        done = asking.run(*asking.EVERYTHING)
+        taken.append(time.monotonic() - start)
+        assert done.returncode == 0, done.stderr
+    assert min(taken) < max(3.0, 4 * healthy_s), (taken, healthy_s)
+    for name in noted:
+        assert node.layout.sockets[name] in done.stderr
+    rows = [row for row in asking.rows(node) if row["pid"] in expected]
+    assert {row["pid"]: row["id"] for row in rows} == expected
+    assert len(rows) == COUNT
+    for row in rows:
+        assert row["state"] == "running"
+        assert row["bundle_dir"]
+        assert row["layers"]["oci"]["verdict"] == "ok"
+        assert row["shim_pid"]
+
+
+def test_stopped_then_dead_daemons_hide_none_of_a_hundred(crowd: Node) -> None:
+    """The last test on this node: its daemons do not come back."""
+    healthy_s = median_s()
+    expected = {row["pid"]: row["id"] for row in asking.rows(crowd) if row["pid"] is not None}
+    assert len(expected) == COUNT
+    names = ("docker", "containerd")
+    with faults.stopped(crowd, *(crowd.daemons.pids[name] for name in names)):
+        listed_without_daemons(crowd, expected, healthy_s, names)
+    for name in names:
+        crowd.wait_ready(name)
+        crowd.kill_daemon(name)
+    # Nothing names the socket of a dockerd that is gone; the shims still name containerd's.
+    listed_without_daemons(crowd, expected, healthy_s, ("containerd",))
+
+
 @pytest.mark.long
 @pytest.mark.timeout(900)
 def test_three_hundred_running_containers_are_all_listed() -> None:
