@@ -39,8 +39,11 @@ _POOL = '''\
 import os
 from typing import Any
 
+from google.protobuf import __version__
 from google.protobuf.internal import enum_type_wrapper
 from google.protobuf.message import Message
+
+_TRIED = frozenset({"5", "6", "7"})
 
 
 def _implementation_in_c() -> Any:
@@ -48,8 +51,11 @@ def _implementation_in_c() -> Any:
 
     `message_factory` makes pools and classes of it as well, but loads the text format and the
     implementation in Python: 8 ms of the 60 before a listing's first question (measured, 7.36).
+    It is no public interface: only majors that were tried are entered by it.
     """
     if "PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION" in os.environ:
+        return None
+    if __version__.split(".", 1)[0] not in _TRIED:
         return None
     try:
         from google._upb import _message  # type: ignore[import-untyped]
