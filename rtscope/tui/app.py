@@ -1,7 +1,9 @@
 """The app: starts, ends, and brings the terminal back whatever happens."""
 
 import contextlib
+import gc
 import os
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -25,6 +27,9 @@ from rtscope.tui.messages import InventoryTaken
 from rtscope.tui.schedule import Schedule
 from rtscope.tui.themes import DEFAULT_THEME
 from rtscope.tui.views.registry import VIEWS
+
+_SWITCH_S = 0.001
+"""A key waits this long at most for a thread that computes. Source: sys.setswitchinterval."""
 
 
 class RtscopeApp(Actions):
@@ -59,6 +64,7 @@ class RtscopeApp(Actions):
                 refresh_s=refresh_s,
                 clock=self.clock.monotonic,
                 cpu=self.clock.cpu,
+                prepare=self.prepare,
             )
 
     def _post_safely(self, message: Any) -> None:
@@ -159,6 +165,9 @@ def run(
     )
     if recording is not None:
         app.place = ("--demo",) if is_demo else ("--from", recorded_from or "-")
+    sys.setswitchinterval(_SWITCH_S)
+    # Facts hold no cycles: collecting thousands of them again and again would only delay keys.
+    gc.set_threshold(20_000, 20, 100)
     code = app.run(mouse=layout.has_mouse)
     if not is_read_only:
         save_layout(place, app.layout_now())

@@ -14,13 +14,14 @@ from textual.reactive import reactive
 from rtscope.config.deadlines import PAUSE_AFTER_S, QUIET_REFRESH_S, WAITING_AFTER_S
 from rtscope.correlate.chain import tree
 from rtscope.correlate.nodes import TreeNode
+from rtscope.model.facts import replace
 from rtscope.model.inventory import Inventory
 from rtscope.tui.keeper import Keeper
 from rtscope.tui.keys import KEYS, keys_of
 from rtscope.tui.layout import Layout
 from rtscope.tui.log import Log
 from rtscope.tui.messages import InventoryTaken, KernelTaken, SourceTaken, WorkFailed
-from rtscope.tui.picture import Picture
+from rtscope.tui.picture import Counts, Picture, Prepared, counts_of
 from rtscope.tui.pieces import Piece, Pieces, length, within
 from rtscope.tui.schedule import Schedule
 from rtscope.tui.themes import DEFAULT_THEME, FEW_COLOURS, NO_COLOUR, THEMES, paints_of
@@ -67,6 +68,8 @@ class Board(App[int]):
         self._keeper = Keeper()
         self._tree: tuple[TreeNode, ...] = ()
         self._tree_of: Inventory | None = None
+        self._prepared: Prepared | None = None
+        self._counts = Counts()
         self._keyed_at = self.clock.monotonic()
         self._aged_at = 0.0
         self._frozen_at: datetime | None = None
@@ -129,11 +132,14 @@ class Board(App[int]):
             mode="paused" if schedule is not None and schedule.is_paused else self.mode,
             is_read_only=self.is_read_only,
             tree=self._tree,
+            prepared=self._prepared,
+            counts=self._counts,
         )
 
     def watch_inventory(self, inventory: Inventory | None) -> None:
         if inventory is not None:
             self._keeper.take(inventory, self.clock.monotonic())
+            self._counts = counts_of(inventory)
             self.refresh_views()
 
     def refresh_views(self) -> None:
@@ -145,6 +151,13 @@ class Board(App[int]):
             self.detail.take(picture)
             self.follow()
         self.refresh_bars()
+
+    def prepare(self, inventory: Inventory) -> Prepared:
+        """In the join's thread: what would hold the screen's up."""
+        prepared = self.containers.prepare(inventory)
+        if self.view.id != "tree":
+            return prepared
+        return replace(prepared, tree=tree(inventory))
 
     def _grow_tree(self) -> None:
         """The tree costs as much as a quarter of the join: only where it is shown."""
@@ -262,6 +275,9 @@ class Board(App[int]):
     def on_inventory_taken(self, message: InventoryTaken) -> None:
         if self.schedule is not None:
             self.schedule.take_inventory(message)
+        self._prepared = message.prepared
+        if message.prepared is not None and message.prepared.tree is not None:
+            self._tree, self._tree_of = message.prepared.tree, message.inventory
         self.inventory = message.inventory
 
     def on_work_failed(self, message: WorkFailed) -> None:

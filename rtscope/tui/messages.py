@@ -5,6 +5,7 @@ from textual.message import Message
 from rtscope.model.inventory import Inventory
 from rtscope.model.observation import Observation
 from rtscope.tui.live import Look
+from rtscope.tui.picture import Prepared
 
 
 class KernelTaken(Message):
@@ -28,9 +29,12 @@ class SourceTaken(Message):
 class InventoryTaken(Message):
     """The join of what is known now."""
 
-    def __init__(self, inventory: Inventory, cost_s: float) -> None:
+    def __init__(
+        self, inventory: Inventory, cost_s: float, prepared: Prepared | None = None
+    ) -> None:
         super().__init__()
         self.inventory = inventory
+        self.prepared = prepared
         self.cost_s = cost_s
 
 

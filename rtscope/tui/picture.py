@@ -6,9 +6,55 @@ from datetime import datetime
 from rtscope.correlate.nodes import TreeNode
 from rtscope.model.facts import fact, field
 from rtscope.model.inventory import Container, Inventory
+from rtscope.model.state import Layer, State, Verdict
 from rtscope.procfs.gauges import Gauges
 from rtscope.tui.keeper import Shown
 from rtscope.tui.slots import SourceView
+
+
+@fact
+class Counts:
+    """How many of what: counted once a join, shown with every tick."""
+
+    containers: int = 0
+    running: int = 0
+    problems: int = 0
+    shims: int = 0
+    silent_shims: int = 0
+
+
+def counts_of(inventory: Inventory) -> Counts:
+    """What the header says of an inventory; pause containers are no containers to it."""
+    real = [c for c in inventory.containers if not c.is_sandbox]
+    held = sum(1 for shim in inventory.shims if shim.process_state in ("T", "t", "D"))
+    return Counts(
+        containers=len(real),
+        running=sum(1 for c in real if c.state is State.RUNNING),
+        problems=sum(1 for c in inventory.containers if c.has_problem),
+        shims=len(inventory.shims),
+        silent_shims=max(held, len({c.shim_pid for c in inventory.containers if _is_silent(c)})),
+    )
+
+
+def _is_silent(container: Container) -> bool:
+    view = container.layers.get(Layer.TASK)
+    return container.shim_pid is not None and view is not None and view.verdict is Verdict.UNKNOWN
+
+
+@fact(eq=False)
+class Prepared:
+    """What is computed beside the join, in its thread: the screen's thread shall stay free.
+
+    Attributes:
+        short_ids: As in `Context`.
+        columns, widths: Of the list's columns, over every row.
+        tree: None where the tree was not on screen.
+    """
+
+    short_ids: Mapping[str, str]
+    columns: tuple[str, ...] = ()
+    widths: tuple[int, ...] = ()
+    tree: tuple[TreeNode, ...] | None = None
 
 
 @fact(eq=False)
@@ -35,6 +81,8 @@ class Picture:
     mode: str = "live"
     is_read_only: bool = False
     tree: tuple[TreeNode, ...] = ()
+    prepared: Prepared | None = None
+    counts: Counts = field(default_factory=Counts)
 
     @property
     def is_recorded(self) -> bool:

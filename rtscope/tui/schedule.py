@@ -22,6 +22,7 @@ from rtscope.procfs.gauges import Gauges
 from rtscope.procfs.host import Host
 from rtscope.tui.live import NodeSource, said
 from rtscope.tui.messages import InventoryTaken, KernelTaken, SourceTaken, WorkFailed
+from rtscope.tui.picture import Prepared
 from rtscope.tui.slots import Slot, SourceView, interval_of
 
 Post = Callable[[Message], object]
@@ -29,7 +30,7 @@ Clock = Callable[[], float]
 
 ASK_SHARE, QUIET_ASK_SHARE = 0.015, 0.004
 LOOK_SHARE = 0.02
-JOIN_SHARE = 0.05
+JOIN_SHARE = 0.04
 """Parts of one core that asking, looking at /proc and joining may take."""
 
 FIRST_DAEMONS_S, FIRST_FILES_S = 1.0, 5.0
@@ -63,11 +64,13 @@ class Schedule:
         refresh_s: float = REFRESH_S,
         clock: Clock = time.monotonic,
         cpu: Clock = time.thread_time,
+        prepare: Callable[[Inventory], Prepared] | None = None,
     ) -> None:
         self._source = source
         self.post = post
         self._clock = clock
         self._cpu = cpu
+        self._prepare = prepare
         self.refresh_s = refresh_s
         self.slots: dict[str, Slot] = {}
         self.kernel: Observation | None = None
@@ -281,7 +284,8 @@ class Schedule:
         def work() -> Message:
             start = self._cpu()
             inventory = join(self._source.completed(observations, kernel), previous)
-            return InventoryTaken(inventory, self._cpu() - start)
+            prepared = None if self._prepare is None else self._prepare(inventory)
+            return InventoryTaken(inventory, self._cpu() - start, prepared)
 
         if not self._start("join", work):
             self._is_joining = False

@@ -7,19 +7,20 @@ from rich.style import Style as Paint
 from textual.app import ComposeResult
 
 from rtscope.model.facts import replace
-from rtscope.model.inventory import Container
+from rtscope.model.inventory import Container, Inventory
 from rtscope.render.column import Context
-from rtscope.render.columns import BY_KEY, DEFAULT, context_of
+from rtscope.render.columns import BY_KEY, DEFAULT
+from rtscope.render.ids import SHORT_ID, short_ids
 from rtscope.render.select import Selection, in_order, select
 from rtscope.tui.filtering import Test, terms, test_of
 from rtscope.tui.keeper import Shown
 from rtscope.tui.keys import CONTAINERS
 from rtscope.tui.layout import Layout
-from rtscope.tui.picture import Picture
+from rtscope.tui.picture import Picture, Prepared
 from rtscope.tui.pieces import Piece, Pieces
 from rtscope.tui.views.base import View
 from rtscope.tui.views.groups import GROUPS, PREFIX, grouped, heading_key, next_group
-from rtscope.tui.views.rowdraw import Drawing
+from rtscope.tui.views.rowdraw import Drawing, widths_of
 from rtscope.tui.widgets.bar import Bar
 from rtscope.tui.widgets.rows import Rows
 
@@ -70,14 +71,37 @@ class ContainersView(View):
     def rows(self) -> Rows:
         return self._rows
 
+    @property
+    def column_keys(self) -> tuple[str, ...]:
+        return tuple(column.key for column in self._columns)
+
+    def prepare(self, inventory: Inventory) -> Prepared:
+        """What a list of any length needs; called in the join's thread."""
+        columns, ids = self._columns, short_ids(inventory.containers)
+        context = Context(now=inventory.taken_at, short_ids=ids)
+        rows = (c for c in inventory.containers if not c.is_sandbox)
+        return Prepared(
+            short_ids=ids,
+            columns=tuple(column.key for column in columns),
+            widths=tuple(widths_of(columns, rows, context)),
+        )
+
     # ------------------------------------------------------------ what is shown
     def take(self, picture: Picture) -> None:
         self.picture = picture
         inventory = picture.inventory
         if inventory is None:
             return
-        every = (shown.container for shown in picture.shown.values())
-        self._drawn_with = context_of(every, picture.at)
+        prepared = picture.prepared
+        ghosts = {
+            key: shown.container.id[:SHORT_ID]
+            for key, shown in picture.shown.items()
+            if shown.gone_at is not None
+        }
+        if prepared is not None and prepared.columns == self.column_keys:
+            self._drawing.widen(prepared.widths)
+        ids = short_ids(inventory.containers) if prepared is None else prepared.short_ids
+        self._drawn_with = Context(now=picture.at, short_ids={**ids, **ghosts})
         self.marks &= picture.shown.keys()
         self._arrange()
 
@@ -103,7 +127,9 @@ class ContainersView(View):
         if self._test is not None:
             chosen = [container for container in chosen if self._test(container)]
         self._count = len(chosen)
-        self._drawing.measure(chosen, context)
+        is_measured = picture.prepared is not None and not self.has_sandboxes
+        if not is_measured or self.column_keys != getattr(picture.prepared, "columns", None):
+            self._drawing.widen(widths_of(self._columns, chosen, context))
         self._rows.empty = self._empty_text(picture)
         self._rows.show(self._keys(chosen))
         self._head.redraw()

@@ -38,15 +38,9 @@ class Drawing:
         self.placed: dict[int, int] = {}
         self._room = 0
 
-    def measure(self, containers: Iterable[Container], context: Context) -> None:
-        """Widen for these rows."""
-        for container in containers:
-            for number, column in enumerate(self.columns):
-                cells = width(visible(column.cell(container, context)))
-                limit = column.max_width
-                cells = cells if limit is None else min(cells, limit)
-                if cells > self.natural[number]:
-                    self.natural[number] = cells
+    def widen(self, widths: Sequence[int]) -> None:
+        """To these widths, where they are larger."""
+        self.natural = [max(pair) for pair in zip(self.natural, widths, strict=True)]
         self.place(self._room)
 
     def place(self, room: int) -> None:
@@ -96,6 +90,22 @@ class Drawing:
                 pieces.append((text, tone))
             pieces.append((" " * GAP, "plain"))
         return pieces
+
+
+def widths_of(
+    columns: Sequence[Column], containers: Iterable[Container], context: Context
+) -> list[int]:
+    """Cells that the widest row needs, column by column."""
+    widths = [0] * len(columns)
+    for container in containers:
+        for number, column in enumerate(columns):
+            if column.key != "layers" or container.verdict is not Verdict.OK:
+                cells = width(visible(column.cell(container, context)))
+                widths[number] = max(widths[number], cells)
+    return [
+        cells if column.max_width is None else min(cells, column.max_width)
+        for cells, column in zip(widths, columns, strict=True)
+    ]
 
 
 def _shape(column: Column) -> Shape:

@@ -2,11 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 
-from rtscope.model.inventory import Container, Inventory
-from rtscope.model.state import EndpointState, Layer, State, Verdict
+from rtscope.model.state import EndpointState
 from rtscope.render.units import age_text
 from rtscope.render.words import endpoint_style
-from rtscope.tui.picture import Picture
+from rtscope.tui.picture import Counts, Picture
 from rtscope.tui.pieces import Piece, Pieces, ends, joined, length, within
 from rtscope.tui.slots import SourceView
 
@@ -40,17 +39,11 @@ def _node(picture: Picture) -> Iterator[Piece]:
     if inventory is None:
         yield "  looking at the node", "dim"
         return
-    yield from _counts(inventory)
-
-
-def _counts(inventory: Inventory) -> Iterator[Piece]:
-    real = [c for c in inventory.containers if not c.is_sandbox]
-    running = sum(1 for c in real if c.state is State.RUNNING)
-    problems = sum(1 for c in inventory.containers if c.has_problem)
-    yield f"  {running} running", "plain"
-    yield f" of {len(real)}", "dim"
-    if problems:
-        yield f"  {problems} problem{'' if problems == 1 else 's'}", "problem"
+    counts = picture.counts
+    yield f"  {counts.running} running", "plain"
+    yield f" of {counts.containers}", "dim"
+    if counts.problems:
+        yield f"  {counts.problems} problem{'' if counts.problems == 1 else 's'}", "problem"
     else:
         yield "  no problem", "ok"
 
@@ -101,8 +94,8 @@ def _health(picture: Picture, *, has_times: bool) -> Iterator[Pieces]:
         for view in same:
             if view not in good or len(good) == 1:
                 yield _daemon(view, has_times=has_times, has_address=len(same) > 1)
-    if picture.inventory is not None and picture.inventory.shims:
-        yield _shims(picture.inventory)
+    if picture.counts.shims:
+        yield _shims(picture.counts)
     rest = [v for v in shown if v.endpoint.kind not in (*_DAEMONS, "shim")]
     for kind in dict.fromkeys(view.endpoint.kind for view in rest):
         yield _several(kind, [view for view in rest if view.endpoint.kind == kind])
@@ -132,22 +125,14 @@ def _daemon(view: SourceView, *, has_times: bool, has_address: bool) -> list[Pie
     return pieces
 
 
-def _shims(inventory: Inventory) -> Pieces:
-    held = sum(1 for shim in inventory.shims if shim.process_state in ("T", "t", "D"))
-    silent = len({c.shim_pid for c in inventory.containers if _is_silent(c)})
-    count = max(held, silent)
-    pieces: list[Piece] = [(f"{len(inventory.shims)} shims ", "plain")]
-    pieces.append(
-        (f"{count} {'does' if count == 1 else 'do'} not answer", "problem")
-        if count
-        else ("ok", "ok")
-    )
+def _shims(counts: Counts) -> Pieces:
+    pieces: list[Piece] = [(f"{counts.shims} shims ", "plain")]
+    if counts.silent_shims:
+        verb = "does" if counts.silent_shims == 1 else "do"
+        pieces.append((f"{counts.silent_shims} {verb} not answer", "problem"))
+    else:
+        pieces.append(("ok", "ok"))
     return pieces
-
-
-def _is_silent(container: Container) -> bool:
-    view = container.layers.get(Layer.TASK)
-    return container.shim_pid is not None and view is not None and view.verdict is Verdict.UNKNOWN
 
 
 def _several(kind: str, views: list[SourceView]) -> Pieces:
