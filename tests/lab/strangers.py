@@ -18,6 +18,7 @@ from tests.lab.node import Node
 # The system's own, which a container sees through the bound folders.
 PYTHON = "/usr/bin/python3"
 USER = 65534
+AS_USER = ("setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups")
 _SYSTEM = ("/usr", "/lib", "/lib64")
 # An interpreter under another name; it writes the arguments of what it plays over its own.
 # Source: proc_pid_stat(5), fields 48 and 49, arg_start and arg_end.
@@ -143,10 +144,17 @@ class Strangers:
         self._wait(name)
         return int(docker.inspect(name)["State"]["Pid"])
 
-    def on_host(self, name: str, arguments: Sequence[str], addresses: Sequence[str]) -> int:
-        """A user's process with those arguments; its pid."""
+    def on_host(
+        self,
+        name: str,
+        arguments: Sequence[str],
+        addresses: Sequence[str],
+        *,
+        within: Sequence[str] = (),
+    ) -> int:
+        """A user's process with those arguments, below a command `within` if given; its pid."""
         command, environ = self._play(name, arguments, addresses)
-        user = ("setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups")
+        user = (*AS_USER, *within)
         started = subprocess.Popen(
             processes.in_cgroup(self.node.layout.cgroup, ("setsid", *user, *command)),
             env=environ,

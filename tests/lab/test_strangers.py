@@ -10,12 +10,14 @@ import pytest
 
 from tests.lab import asking, conftest
 from tests.lab.node import Node
-from tests.lab.strangers import USER, Strangers
+from tests.lab.strangers import AS_USER, USER, Strangers
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(300)]
 
 VERBS = (asking.EVERYTHING, ("tree",), ("sources",))
 KINDS = ("dockerd", "containerd", "containerd-shim-runc-v2", "conmon")
+
+ROOTLESS = ("rootless", ("unshare", "-U", "-r"))
 
 
 def free_port() -> int:
@@ -37,6 +39,10 @@ class Scene:
         self.sources_before = self.sources()
         self.strangers = Strangers(node)
         self.pids: set[int] = set()
+        self.users: list[tuple[str, tuple[str, ...]]] = [("user", ())]
+        probe = subprocess.run([*AS_USER, *ROOTLESS[1], "true"], capture_output=True, check=False)
+        if probe.returncode == 0:
+            self.users.append(ROOTLESS)
 
     def stable(self) -> dict[str, dict[str, Any]]:
         """Rows by key, without those that change by themselves."""
@@ -98,10 +104,12 @@ def bring(scene: Scene) -> None:
                 links={"/run/docker.sock": "/host", "/run/containerd.sock": "/host"},
             )
             scene.pids.add(pid)
-        name = f"x-{kind}-user"
-        address, port = os.path.join(strangers.folder, f"{name}.sock"), free_port()
-        listens = [address, str(port)] if kind == "dockerd" else [address]
-        scene.pids.add(strangers.on_host(name, scene.arguments(kind, address, port), listens))
+        for mode, within in scene.users:
+            name = f"x-{kind}-{mode}"
+            address, port = os.path.join(strangers.folder, f"{name}.sock"), free_port()
+            listens = [address, str(port)] if kind == "dockerd" else [address]
+            words = scene.arguments(kind, address, port)
+            scene.pids.add(strangers.on_host(name, words, listens, within=within))
     link = os.path.join(strangers.folder, "docker.sock")
     os.symlink(scene.node.layout.sockets["docker"], link)
     os.lchown(link, USER, USER)
@@ -123,7 +131,9 @@ def test_strangers_are_not_connected_to(scene: Scene) -> None:
         assert process.returncode == 0, stderr
         assert "Traceback" not in stderr
         pids.add(process.pid)
-    assert scene.strangers.called_by(pids) == []
+    called = scene.strangers.called_by(pids)
+    # A user's engine with a user namespace of its own is rootless, and asked as what it is.
+    assert [call for call in called if f"-{ROOTLESS[0]} " not in call] == []
 
 
 def test_strangers_change_no_row(scene: Scene) -> None:
