@@ -33,6 +33,7 @@ from rtscope.tui.views.tree import TreeView
 from rtscope.tui.widgets.rows import Rows
 
 _IN_HELP = frozenset({"move", "page", "edge", "slide", "go_back", "leave", "help", "interrupt"})
+_NEVER_TYPED = frozenset({"ctrl+z", "ctrl+q"})
 _FULL_BELOW = 30
 """Lines of the terminal below which the detail takes the whole screen."""
 
@@ -66,7 +67,8 @@ class Actions(Typed, inherit_bindings=False):
         """Keys reach the prompt or an open choice here, before anything else can take them."""
         if isinstance(event, events.Key) and not event.is_forwarded:
             self.keyed()
-            if self.prompt.is_open and not self.screen.is_modal:
+            is_typed = self.prompt.is_open and event.key not in _NEVER_TYPED
+            if is_typed and not self.screen.is_modal:
                 self.prompt.feed(event)
                 self.footer.set_class(self.prompt.is_open, "-hidden")
                 return

@@ -92,6 +92,7 @@ class RtscopeApp(Actions):
         elif self.schedule is not None:
             self.schedule.tick()
         self.set_interval(TICK_S, self.tick)
+        self.app_resume_signal.subscribe(self, self._on_app_resume)
 
     def _first_theme(self) -> str:
         """What was configured, what was chosen last, or what the terminal can show."""

@@ -1,5 +1,6 @@
 """The app's state and what is drawn of it; what keys do stands in `actions`."""
 
+import os
 import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -50,7 +51,8 @@ class Board(App[int]):
     inventory: reactive[Inventory | None] = reactive(None, init=False)
 
     def __init__(self, *, log: Log, layout: Layout, clock: "Clock | None" = None) -> None:
-        super().__init__()
+        # Textual's own way without colour paints greys, whatever the background is.
+        super().__init__(ansi_color=True if "NO_COLOR" in os.environ else None)
         self.log_book = log
         self.remembered = layout
         self.clock = clock or Clock()

@@ -32,7 +32,7 @@ class Key:
 
 
 KEYS: tuple[Key, ...] = (
-    Key(id="open", keys="enter", action="open", title="open the detail, fold a group, jump",
+    Key(id="open", keys="enter,ctrl+j", action="open", title="open the detail, fold a group, jump",
         where=LIST, hint="open"),
     Key(id="back", keys="escape", action="go_back", title="close, leave, clear the filter"),
     Key(id="filter", keys="slash", action="filter", title="filter the list, search the detail",
@@ -159,7 +159,8 @@ def keymap_of(configured: Mapping[str, str]) -> dict[str, str]:
 
 def keys_of(key: Key, keymap: Mapping[str, str]) -> list[str]:
     """The keys as they are bound now, as a person writes them."""
-    return [sign_of(one.strip()) for one in keymap.get(key.id, key.keys).split(",")]
+    names = [one.strip() for one in keymap.get(key.id, key.keys).split(",")]
+    return [sign_of(name) for name in names if name != "ctrl+j"]
 
 
 def where_of(action: str) -> frozenset[str]:

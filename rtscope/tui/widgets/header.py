@@ -20,6 +20,7 @@ _DAEMONS = ("docker", "containerd", "cri", "podman")
 _QUIET = frozenset({EndpointState.ABSENT, EndpointState.INACTIVE})
 _RANK = {"problem": 0, "warn": 1, "ok": 2, "plain": 2, "dim": 3}
 _STALE_S = 10.0
+_ADDRESS_CELLS = 24
 
 
 def header_lines(picture: Picture, width: int) -> Sequence[Pieces]:
@@ -103,6 +104,11 @@ def _health(picture: Picture, *, has_times: bool) -> Iterator[Pieces]:
         yield [("sources are looked for", "dim")]
 
 
+def _short(address: str) -> str:
+    """The end of a long path: that is where two of a kind differ."""
+    return address if len(address) <= _ADDRESS_CELLS else "…" + address[1 - _ADDRESS_CELLS :]
+
+
 def _is_well(view: SourceView) -> bool:
     return view.waiting_s is None and view.endpoint.state is EndpointState.OK
 
@@ -121,7 +127,7 @@ def _daemon(view: SourceView, *, has_times: bool, has_address: bool) -> list[Pie
     if view.age_s is not None and tone == "problem":
         pieces.append((f" for {age_text(view.age_s)}", "dim"))
     if has_address and tone == "problem":
-        pieces.append((f" {endpoint.address}", "dim"))
+        pieces.append((f" {_short(endpoint.address)}", "dim"))
     return pieces
 
 

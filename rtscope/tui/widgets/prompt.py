@@ -107,6 +107,9 @@ class Prompt(Widget):
         self.close()
         done(text)
 
+    # What was typed before the terminal was ours came through its line discipline: ICRNL.
+    _key_ctrl_j = _key_enter
+
     def _key_escape(self) -> None:
         cancel, before = self._on_cancel, self._before
         self.close()
