@@ -8,6 +8,9 @@ from rtscope.model.facts import fact, field_names
 DEFAULT_VERB_S = 2.5
 """A reading verb that lists answers within this, whatever the node's daemons do."""
 
+LONGEST_TIMEOUT_S = 86_400.0
+"""More than anybody waits, and less than what the system's own clocks can count."""
+
 
 @fact
 class Deadlines:

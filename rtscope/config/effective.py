@@ -9,7 +9,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from rtscope.config.deadlines import DEFAULT_VERB_S, REFRESH_S, Deadlines
+from rtscope.config.deadlines import DEFAULT_VERB_S, LONGEST_TIMEOUT_S, REFRESH_S, Deadlines
 from rtscope.config.durations import parse_duration
 from rtscope.config.env import HOST_ROOT, client_environ, user_file
 from rtscope.config.file import SYSTEM_FILE, ConfigFile, read_config
@@ -145,6 +145,8 @@ class _Choice:
         seconds = parse_duration(str(given))
         if seconds <= 0:
             raise UsageError(f"--timeout {given}: must be more than 0")
+        if seconds > LONGEST_TIMEOUT_S:
+            raise UsageError(f"--timeout {given}: must be at most a day")
         return float(self._note("timeout", seconds, "--timeout"))
 
     def host_root(self) -> str:

@@ -29,6 +29,7 @@ import stat
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from rtscope.config.deadlines import LONGEST_TIMEOUT_S
 from rtscope.config.durations import parse_duration
 from rtscope.config.env import is_roots
 from rtscope.errors import UsageError
@@ -93,6 +94,8 @@ def _seconds(value: Any) -> float:
         raise _WrongValueError('seconds, or a duration such as "5s"') from error
     if seconds <= 0:
         raise _WrongValueError("more than 0")
+    if seconds > LONGEST_TIMEOUT_S:
+        raise _WrongValueError("at most a day")
     return seconds
 
 

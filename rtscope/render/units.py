@@ -71,9 +71,9 @@ def parse_instant(text: str, now: datetime) -> datetime:
         at = datetime.fromisoformat(text.strip())
     except ValueError:
         at = None
-    if at is not None and not text.strip().isdigit():
-        return at.astimezone(UTC)
     try:
+        if at is not None and not text.strip().isdigit():
+            return at.astimezone(UTC)
         return now - timedelta(seconds=parse_duration(text))
     except (UsageError, OverflowError) as error:
         raise UsageError(

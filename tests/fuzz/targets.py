@@ -13,6 +13,8 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
 from google.protobuf.message import DecodeError
@@ -39,19 +41,29 @@ from rtscope.backends.shim.bundles import BundleReader
 from rtscope.backends.shim.convert import task_from
 from rtscope.capture import codec, file
 from rtscope.config.deadlines import Deadlines
+from rtscope.config.durations import parse_duration
 from rtscope.config.file import parse_config
-from rtscope.errors import BackendError, ExitCode, UsageError
+from rtscope.correlate.join import join
+from rtscope.errors import BackendError, ExitCode, NotFoundError, UsageError
+from rtscope.model.inventory import Inventory
 from rtscope.model.observation import Endpoint, Node
 from rtscope.model.refs import Ref
 from rtscope.procfs import cgroups, mounts
 from rtscope.procfs.daemons import daemon_kind, is_daemon_call, options_of
 from rtscope.procfs.host import Host
 from rtscope.procfs.monitors import kind_of, monitor_from_args, monitor_from_cwd, oci_root_of_args
+from rtscope.render.document import ps_document
+from rtscope.render.filters import matches, parse_filter
+from rtscope.render.jsonpath import evaluate
+from rtscope.render.selector import resolve
+from rtscope.render.units import parse_instant
+from tests.generate import generated_observations
 
 CORPUS = os.path.join(os.path.dirname(__file__), "corpus")
 PEER = Peer("docker", "/run/docker.sock")
 REF = Ref(origin="/run/containerd", namespace="default", id="c1")
 C64 = "ab" * 32
+NOW = datetime(2026, 11, 27, 4, 0, tzinfo=UTC)
 NOT_JSON = (ValueError, RecursionError)
 """What json.loads raises, and every caller of it catches."""
 
@@ -180,6 +192,26 @@ def _recording(data: bytes) -> None:
     with folder() as node:
         node.put("/recording", data)
         file.load(f"{node.root}/recording")
+
+
+def _line(read: Callable[[str], Any]) -> Callable[[bytes], None]:
+    """What a user typed, as the command line hands it over: no argument holds a null byte."""
+    return lambda data: read(data.replace(b"\0", b"").decode(errors="surrogateescape")[:500])
+
+
+@cache
+def _node() -> Inventory:
+    return join(generated_observations(8))
+
+
+def _jsonpath(text: str) -> None:
+    evaluate(text, ps_document(_node(), _node().containers))
+
+
+def _filter(text: str) -> None:
+    wanted = [parse_filter(text)]
+    for container in _node().containers:
+        matches(container, wanted)
 
 
 def _listing(verb: str, *words: str) -> Callable[[bytes], None]:
@@ -376,6 +408,11 @@ TARGETS: dict[str, Target] = {
     "http2": Target(_http2, cost=2),
     "hpack": Target(_hpack, (HpackError,)),
     "http1": Target(_http1, (BackendError,), cost=4),
+    "jsonpath": Target(_line(_jsonpath), (UsageError,)),
+    "filter": Target(_line(_filter), (UsageError,)),
+    "selector": Target(_line(lambda text: resolve(_node(), text)), (UsageError, NotFoundError)),
+    "duration": Target(_line(parse_duration), (UsageError,)),
+    "instant": Target(_line(lambda text: parse_instant(text, NOW)), (UsageError,)),
     "config": Target(lambda data: parse_config("/etc/rtscope.toml", data), (UsageError,)),
     "recording": Target(_recording, (UsageError,), cost=3),
     "recording-ps": Target(_listing("ps", "-a", "--all-runtimes", "--no-trunc"), cost=6),

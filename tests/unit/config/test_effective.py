@@ -217,3 +217,9 @@ def test_every_key_is_documented() -> None:
     for key in KEYS:
         shown = key.replace("sockets.*", "sockets.KIND").replace("roots.*", "roots.KIND")
         assert f"`{shown.replace('keys.*', 'keys.ACTION')}`" in text
+
+
+@pytest.mark.parametrize("text", ["0", "25h", "9" * 400, "999999999999s"])
+def test_timeout_that_no_clock_can_count_is_a_usage_error(files: Files, text: str) -> None:
+    with pytest.raises(UsageError, match="must be"):
+        files.load(timeout=text)
