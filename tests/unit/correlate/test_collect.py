@@ -165,8 +165,15 @@ def test_one_that_hangs_delays_nobody_and_is_silent(answers, targets):
 
     answers["stuck"], answers["good"] = hang, fine
     heard: list[Observation] = []
+
+    def note(observation):
+        heard.append(observation)
+        hung.wait(PATIENCE_S)
+        asked._end = 0.0  # time is up as soon as the other has answered
+
+    asked = Round(targets, time.monotonic() + PATIENCE_S, note)
     try:
-        stuck, good = ask(targets, [at("stuck"), at("good")], 1.0, heard.append)
+        stuck, good = asked.ask([at("stuck"), at("good")])
         assert hung.is_set()
         assert len(good.containers) == 1
         assert stuck.endpoint.state is EndpointState.SILENT
