@@ -6,7 +6,7 @@ from argparse import Namespace
 from collections.abc import Callable
 
 from rtscope.cli.terminal import is_terminal, lines, write
-from rtscope.config.deadlines import WATCH_INTERVAL_S
+from rtscope.config.deadlines import LONGEST_TIMEOUT_S, WATCH_INTERVAL_S
 from rtscope.config.durations import parse_duration
 from rtscope.errors import UsageError
 
@@ -28,6 +28,8 @@ def interval_s(args: Namespace) -> float:
     seconds = parse_duration(str(args.interval))
     if seconds < LEAST_INTERVAL_S:
         raise UsageError(f"--interval {args.interval}: at least {LEAST_INTERVAL_S:g} seconds")
+    if seconds > LONGEST_TIMEOUT_S:
+        raise UsageError(f"--interval {args.interval}: at most a day")
     return seconds
 
 
