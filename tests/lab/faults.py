@@ -252,7 +252,7 @@ def uninterruptible(node: Node, beside: int | None = None) -> Iterator[int]:
         processes.in_cgroup(node.layout.cgroup, command), stdin=subprocess.DEVNULL
     )
     try:
-        if not processes.wait_until(lambda: _state_of(sleeper.pid) == "D", _SETTLE_S):
+        if not processes.wait_until(lambda: _waits_for_its_child(sleeper.pid), _SETTLE_S):
             raise LabError("the process does not reach state D")
         yield sleeper.pid
     finally:
@@ -262,6 +262,13 @@ def uninterruptible(node: Node, beside: int | None = None) -> Iterator[int]:
         except subprocess.TimeoutExpired:
             sleeper.kill()
             sleeper.wait()
+
+
+def _waits_for_its_child(pid: int) -> bool:
+    """State D with a child: entering a cgroup is a moment of D as well."""
+    return _state_of(pid) == "D" and any(
+        stat.parent == pid for stat in processes.everything().values()
+    )
 
 
 def _procs_of(node: Node, beside: int | None) -> list[str]:
